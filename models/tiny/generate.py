@@ -1,0 +1,217 @@
+"""Makes the tiny networks that the tests of the element run.
+
+They are ours, come with no weights worth speaking of and are committed; a test
+checks that this program still makes the same bytes.
+
+    python models/tiny/generate.py [FOLDER]
+"""
+
+import sys
+from pathlib import Path
+from typing import Callable, Dict, List
+
+import numpy as np
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+OPSET = 17
+IR_VERSION = 8
+
+FLOAT, HALF, BYTE = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8
+
+# N, C, H, W of a network that takes any size.
+ANY = ["batch", 3, "height", "width"]
+
+
+class Network:
+    """Nodes and constants on their way to a file."""
+
+    def __init__(self, shape: list = ANY, kind: int = FLOAT, name: str = "input"):
+        self.inputs = [helper.make_tensor_value_info(name, kind, shape)]
+        self.nodes: List[NodeProto] = []
+        self.constants: List[TensorProto] = []
+
+    def add(self, operator: str, *inputs: str, **attributes) -> str:
+        output = f"v{len(self.nodes)}"
+        node = NodeProto(op_type=operator, input=inputs, output=[output])
+        for key in sorted(attributes):
+            node.attribute.append(helper.make_attribute(key, attributes[key]))
+        self.nodes.append(node)
+        return output
+
+    def constant(self, values, dtype=np.float32) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
+        return name
+
+    def resize(self, value: str, down: float, across: float, mode: str = "nearest") -> str:
+        """Nearest repeats pixels; linear is the usual half-pixel bilinear."""
+        scales = self.constant([1, 1, down, across])
+        if mode == "nearest":
+            options = dict(mode=mode, coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+        else:
+            options = dict(mode=mode, coordinate_transformation_mode="half_pixel")
+        return self.add("Resize", value, "", scales, **options)
+
+    def clip(self, value: str, high: float = 1.0) -> str:
+        return self.add("Clip", value, self.constant(0.0), self.constant(high))
+
+    def convolution(self, value: str, weights: np.ndarray) -> str:
+        """A convolution that keeps the size, its weights stored as float16."""
+        cast = self.add("Cast", self.constant(weights, np.float16), to=FLOAT)
+        side = weights.shape[2]
+        return self.add("Conv", value, cast, kernel_shape=[side, side], pads=[side // 2] * 4)
+
+    def finish(self, value: str, shape: list = ANY, kind: int = FLOAT) -> bytes:
+        """Names the last value `output` and returns the file."""
+        self.nodes[-1].output[0] = "output"
+        assert value == f"v{len(self.nodes) - 1}", "the output must be made by the last node"
+        shape = [f"out_{side}" if side in ("height", "width") else side for side in shape]
+        output = helper.make_tensor_value_info("output", kind, shape)
+        graph = GraphProto(name="tiny", node=self.nodes, initializer=self.constants, input=self.inputs, output=[output])
+        model = ModelProto(ir_version=IR_VERSION, producer_name="facesr", graph=graph)
+        model.opset_import.append(helper.make_opsetid("", OPSET))
+        return model.SerializeToString(deterministic=True)
+
+
+def nearest(scale: int, channels: int = 3) -> bytes:
+    shape = ["batch", channels, "height", "width"]
+    net = Network(shape)
+    return net.finish(net.resize("input", scale, scale), shape)
+
+
+def identity() -> bytes:
+    net = Network()
+    return net.finish(net.clip("input"))
+
+
+def bilinear() -> bytes:
+    """Bilinear plus what a small random network makes of a neighbourhood of radius 6.
+
+    The residual is strong enough that a tile with too little context shows.
+    """
+    random = np.random.RandomState(20)
+    # Three 5x5 convolutions reach 2 + 2 + 2 pixels; each layer keeps the spread of its input.
+    layers = [(8, 3), (8, 8), (12, 8)]
+    net = Network()
+    value = net.add("Sub", "input", net.constant(0.5))
+    for index, (outputs, inputs) in enumerate(layers):
+        spread = 1.5 / np.sqrt(inputs * 25)
+        value = net.convolution(value, random.uniform(-1, 1, (outputs, inputs, 5, 5)) * spread)
+        if index + 1 < len(layers):
+            value = net.add("Relu", value)
+    residual = net.add("DepthToSpace", value, blocksize=2, mode="CRD")
+    plain = net.resize("input", 2, 2, "linear")
+    return net.finish(net.clip(net.add("Add", plain, residual)))
+
+
+def half() -> bytes:
+    net = Network(kind=HALF)
+    large = net.resize(net.add("Cast", "input", to=FLOAT), 2, 2)
+    return net.finish(net.add("Cast", large, to=HALF), kind=HALF)
+
+
+def fixed() -> bytes:
+    net = Network([1, 3, 32, 48])
+    return net.finish(net.resize("input", 2, 2), [1, 3, 64, 96])
+
+
+def multiple4() -> bytes:
+    """Folds blocks of 4x4 into channels and back, which fails at other sizes."""
+    net = Network()
+    folded = net.add("SpaceToDepth", "input", blocksize=4)
+    # A step in between keeps a runtime from striking the pair out.
+    clipped = net.clip(folded)
+    return net.finish(net.resize(net.add("DepthToSpace", clipped, blocksize=4), 2, 2))
+
+
+def range255() -> bytes:
+    """Rounds to whole numbers: fed with 0..1 it gives a picture of two levels."""
+    net = Network()
+    return net.finish(net.resize(net.add("Round", net.clip("input", 255.0)), 2, 2))
+
+
+def nan() -> bytes:
+    """NaN wherever red is above 0.9, the input elsewhere."""
+    net = Network()
+    red = net.add("Gather", "input", net.constant([0], np.int64), axis=1)
+    root = net.add("Sqrt", net.add("Sub", net.constant(0.9), red))
+    poison = net.add("Mul", root, net.constant(0.0))
+    return net.finish(net.clip(net.resize(net.add("Add", "input", poison), 2, 2)))
+
+
+def noninteger() -> bytes:
+    net = Network()
+    return net.finish(net.resize("input", 1.5, 1.5, "linear"))
+
+
+def uneven() -> bytes:
+    net = Network()
+    return net.finish(net.resize("input", 3, 2))
+
+
+def two_inputs() -> bytes:
+    net = Network()
+    net.inputs.append(helper.make_tensor_value_info("other", FLOAT, ANY))
+    return net.finish(net.resize(net.add("Add", "input", "other"), 2, 2))
+
+
+def sigma() -> bytes:
+    """A second, scalar input, such as the noise level or weight of some networks."""
+    net = Network()
+    net.inputs.append(helper.make_tensor_value_info("sigma", FLOAT, [1]))
+    return net.finish(net.clip(net.resize(net.add("Mul", "input", "sigma"), 2, 2)))
+
+
+def three_d() -> bytes:
+    shape = [3, "height", "width"]
+    net = Network(shape)
+    axes = net.constant([0], np.int64)
+    large = net.resize(net.add("Unsqueeze", "input", axes), 2, 2)
+    return net.finish(net.add("Squeeze", large, axes), shape)
+
+
+def nhwc() -> bytes:
+    shape = ["batch", "height", "width", 3]
+    net = Network(shape)
+    large = net.resize(net.add("Transpose", "input", perm=[0, 3, 1, 2]), 2, 2)
+    return net.finish(net.add("Transpose", large, perm=[0, 2, 3, 1]), shape)
+
+
+def u8_input() -> bytes:
+    net = Network(kind=BYTE)
+    return net.finish(net.resize("input", 2, 2), kind=BYTE)
+
+
+# Every tiny network. To add one: a function, a row, and run this program.
+NETWORKS: Dict[str, Callable[[], bytes]] = {
+    # Good ones.
+    "nearest-x2": lambda: nearest(2),
+    "nearest-x3": lambda: nearest(3),
+    "identity-x1": identity,
+    "bilinear-x2": bilinear,
+    "half-x2": half,
+    "luma-x2": lambda: nearest(2, channels=1),
+    "fixed-x2": fixed,
+    "multiple4-x2": multiple4,
+    "range255-x2": range255,
+    "nan-x2": nan,
+    # What the element must refuse, saying why.
+    "noninteger-x1.5": noninteger,
+    "uneven-x2x3": uneven,
+    "two-inputs": two_inputs,
+    "sigma": sigma,
+    "three-d": three_d,
+    "nhwc": nhwc,
+    "u8-input": u8_input,
+    "five-channels": lambda: nearest(2, channels=5),
+}
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent
+    for name, make in NETWORKS.items():
+        (folder / f"{name}.onnx").write_bytes(make())
+
+
+if __name__ == "__main__":
+    main()
