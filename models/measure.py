@@ -37,8 +37,7 @@ def open_session(path: str) -> onnxruntime.InferenceSession:
 
 
 def run(session: onnxruntime.InferenceSession, picture: np.ndarray) -> np.ndarray:
-    (result,) = session.run(None, {session.get_inputs()[0].name: picture})
-    return result
+    return session.run(None, {session.get_inputs()[0].name: picture})[0]
 
 
 def read_picture(path: str) -> np.ndarray:
