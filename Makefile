@@ -1,0 +1,86 @@
+# Everything from a fresh machine on. The two that matter: `make demo` and `make test`.
+# Debian 12 or newer with a Rust toolchain and python3; the rest is installed, or named where
+# there is no right to install. Networks and ONNX Runtime go into a per-user cache.
+
+CACHE := $(or $(FACESR_CACHE_DIR),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/facesr),$(HOME)/.cache/facesr)
+VENV := $(CACHE)/venv
+PYTHON := $(VENV)/bin/python
+TEST_VENV := $(CACHE)/test-venv
+PLUGIN_DIR := target/release/plugin
+export FACESR_CACHE_DIR := $(CACHE)
+
+.DELETE_ON_ERROR:
+.PHONY: help system setup models runtime openvino build demo test test-rust test-python lint bench doctor clean
+
+help:
+	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
+	@echo "make test    the same set-up, then every test"
+	@echo "make build   the plugin in $(PLUGIN_DIR) and the program target/release/facesr"
+	@echo "make setup   system packages, ONNX Runtime and networks only"
+	@echo "make bench   speed, side by side with a bare loop over the same network"
+	@echo "make lint    formatting, clippy, layering, documentation"
+	@echo "make openvino  the optional OpenVINO provider for processors"
+
+system:
+	@scripts/system-packages
+
+# The environment that fetches and converts; made anew when its requirements change.
+$(VENV)/ready: models/requirements.txt
+	@mkdir -p $(CACHE)
+	python3 -m venv --clear $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(TEST_VENV)/ready: models/requirements.txt tests/python/requirements.txt
+	@mkdir -p $(CACHE)
+	python3 -m venv --clear $(TEST_VENV)
+	$(TEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement models/requirements.txt --requirement tests/python/requirements.txt
+	@touch $@
+
+setup: system models
+
+models: system
+	@$(MAKE) --no-print-directory $(VENV)/ready
+	@$(PYTHON) models/fetch.py
+
+runtime: system
+	@$(MAKE) --no-print-directory $(VENV)/ready
+	@$(PYTHON) models/fetch.py --only runtime
+
+openvino: system
+	@$(MAKE) --no-print-directory $(VENV)/ready
+	@$(PYTHON) models/fetch.py --only openvino
+
+build: system
+	cargo build --release --locked
+	@mkdir -p $(PLUGIN_DIR)
+	@cp -u target/release/libgstfacesr.so $(PLUGIN_DIR)/
+
+demo: setup build
+	@scripts/demo "$(CACHE)" "$(PLUGIN_DIR)"
+
+test: setup build test-rust test-python
+
+test-rust: setup build
+	FACESR_PLUGIN_DIR="$(CURDIR)/$(PLUGIN_DIR)" cargo test --release --locked
+
+test-python: setup
+	@$(MAKE) --no-print-directory $(TEST_VENV)/ready
+	$(TEST_VENV)/bin/python -m unittest discover --start-directory tests/python
+
+lint: system
+	cargo fmt --check
+	cargo clippy --release --locked --all-targets -- --deny warnings
+	cargo clippy --release --locked --no-default-features --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --no-deps
+
+bench: setup build
+	scripts/bench
+
+doctor: build
+	target/release/facesr doctor
+
+clean:
+	cargo clean
+	rm -rf demo build

@@ -1,0 +1,310 @@
+//! A network run by ONNX Runtime.
+
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ort::ep::{CPU, CUDA, ExecutionProviderDispatch, TensorRT};
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::{RunOptions, Session};
+use ort::value::{PrimitiveTensorElementType, TensorRef};
+
+use super::provider::{Active, Choice, Provider, choose};
+use super::runtime::Runtime;
+use super::{Cancel, InferError, Network, assignment, graph};
+use crate::image::{Picture, Sample, Size, View, view};
+use crate::model::contract::{InputSize, Upscaler, whole_scale};
+
+/// Samples that ONNX Runtime knows, too.
+pub trait TensorSample: Sample + PrimitiveTensorElementType {}
+impl TensorSample for u8 {}
+impl TensorSample for u16 {}
+
+/// Side of the picture, in pixels, that a network of unknown factor is tried on.
+const TRIAL: usize = 16;
+
+/// How to run a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Execution provider.
+    pub choice: Choice,
+    /// Number of the device, for providers that have several.
+    pub device: i32,
+    /// Where providers that compile networks keep the result; `None` to compile each time.
+    pub cache_dir: Option<PathBuf>,
+    /// Threads of the processor; 0 for one per core.
+    pub threads: usize,
+}
+
+/// A loaded network.
+pub struct OnnxNetwork<S> {
+    session: Session,
+    model: String,
+    scale: usize,
+    channels: usize,
+    input_size: InputSize,
+    active: Active,
+    stop: Arc<Stop>,
+    _sample: PhantomData<S>,
+}
+
+/// The handle that stops a run. `cancelled` tells a stop apart from a failure.
+struct Stop {
+    options: RunOptions,
+    cancelled: AtomicBool,
+}
+
+impl Cancel for Stop {
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        // Cannot fail but for lack of memory; the next check of the flag stops the run then.
+        let _ = self.options.terminate();
+    }
+
+    fn resume(&self) {
+        let _ = self.options.unterminate();
+        self.cancelled.store(false, Ordering::SeqCst);
+    }
+}
+
+impl<S: TensorSample> OnnxNetwork<S> {
+    /// Loads a network, and tries it once on a small picture if its file leaves the size open.
+    ///
+    /// # Errors
+    /// [`InferError`], with the reason in the runtime's words.
+    pub fn load(runtime: &Runtime, model: &Upscaler, options: &Options) -> Result<Self, InferError> {
+        let name = model.name.clone();
+        let refuse = |reason| InferError::Model { model: name.clone(), reason };
+        let spliced = graph::splice(model, S::BITS).map_err(refuse)?;
+        let attempt = |provider| start(runtime, model, &spliced, provider, options);
+        let (session, active) =
+            choose(options.choice, &name, attempt).map_err(|err| blame_model(err, &name))?;
+        let options = RunOptions::new().map_err(|err| refuse(one_line(&err)))?;
+        let mut network = Self {
+            session,
+            scale: model.scale.unwrap_or(0),
+            channels: model.channels,
+            input_size: model.input_size,
+            active,
+            stop: Arc::new(Stop { options, cancelled: AtomicBool::new(false) }),
+            model: name,
+            _sample: PhantomData,
+        };
+        if !(matches!(model.input_size, InputSize::Fixed(_)) && model.scale.is_some()) {
+            network.scale = network.measure_scale(model)?;
+        }
+        Ok(network)
+    }
+
+    /// What runs it.
+    pub fn active(&self) -> &Active {
+        &self.active
+    }
+
+    /// The factor as a small grey picture shows it.
+    fn measure_scale(&mut self, model: &Upscaler) -> Result<usize, InferError> {
+        let refuse = |reason| InferError::NotAnUpscaler { model: model.name.clone(), reason };
+        let size = match model.input_size {
+            InputSize::Multiple(multiple) => {
+                let side = TRIAL.next_multiple_of(multiple);
+                Size::new(side, side)
+            }
+            InputSize::Fixed(size) => size,
+        };
+        let grey = Picture::from_elem((size.height, size.width, self.channels), S::from_f32(S::WHITE / 2.0));
+        let mut made = (0, 0, 0);
+        match self.run_any(grey.view(), &mut |picture, _| made = picture.dim()) {
+            Ok(()) => {}
+            Err(InferError::Run { reason, .. }) => return Err(refuse(reason)),
+            Err(err) => return Err(err),
+        }
+        let (height, width, channels) = made;
+        if channels != self.channels {
+            let reason = format!("it makes {channels} channels of {}", self.channels);
+            return Err(refuse(reason));
+        }
+        let scale = whole_scale(size, Size::new(width, height)).map_err(refuse)?;
+        match model.scale {
+            Some(said) if said != scale => {
+                Err(refuse(format!("its sidecar says x{said}, it enlarges by {scale}")))
+            }
+            _ => Ok(scale),
+        }
+    }
+
+    /// Runs it and hands over whatever picture it makes, and whether all of it was numbers.
+    fn run_any(
+        &mut self,
+        picture: View<'_, S>,
+        take: &mut dyn FnMut(View<'_, S>, bool),
+    ) -> Result<(), InferError> {
+        let size = Size::of(&picture);
+        if self.stop.cancelled.load(Ordering::SeqCst) {
+            return Err(InferError::Cancelled);
+        }
+        let stop = self.stop.clone();
+        let model = &self.model;
+        let failed = |reason: String| match stop.cancelled.load(Ordering::SeqCst) {
+            true => InferError::Cancelled,
+            false => InferError::Run { model: model.clone(), size, reason },
+        };
+        let samples = picture.to_slice().ok_or_else(|| failed("the picture is not contiguous".into()))?;
+        let shape = [1, size.height, size.width, picture.dim().2];
+        let input = TensorRef::from_array_view((shape, samples)).map_err(|err| failed(one_line(&err)))?;
+        let outputs = self
+            .session
+            .run_with_options(ort::inputs![graph::INPUT => input], &self.stop.options)
+            .map_err(|err| failed(one_line(&err)))?;
+        let (shape, samples) =
+            outputs[graph::OUTPUT].try_extract_tensor::<S>().map_err(|err| failed(one_line(&err)))?;
+        let &[_, height, width, channels] = &**shape else {
+            return Err(failed(format!("it gave {} dimensions", shape.len())));
+        };
+        let made = Size::new(width as usize, height as usize);
+        let enlarged = view(samples, made, channels as usize, made.width * channels as usize)
+            .ok_or_else(|| failed(format!("it gave no picture but {shape:?}")))?;
+        let sum = outputs[graph::FINITE].try_extract_scalar::<f32>().map_err(|err| failed(one_line(&err)))?;
+        take(enlarged, sum.is_finite());
+        Ok(())
+    }
+}
+
+impl<S: TensorSample> Network<S> for OnnxNetwork<S> {
+    fn scale(&self) -> usize {
+        self.scale
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
+    }
+
+    fn input_size(&self) -> InputSize {
+        self.input_size
+    }
+
+    fn run(&mut self, picture: View<'_, S>, take: &mut dyn FnMut(View<'_, S>)) -> Result<(), InferError> {
+        let expected = Size::of(&picture).times(self.scale);
+        let mut result = Ok(());
+        let model = self.model.clone();
+        self.run_any(picture, &mut |enlarged, finite| match Size::of(&enlarged) {
+            made if made != expected => {
+                let reason = format!("it made {made} instead of {expected}");
+                result = Err(InferError::NotAnUpscaler { model: model.clone(), reason });
+            }
+            _ if !finite => result = Err(InferError::NotFinite),
+            _ => take(enlarged),
+        })?;
+        result
+    }
+
+    fn canceller(&self) -> Arc<dyn Cancel> {
+        self.stop.clone()
+    }
+}
+
+/// The processor can always be tried, so when it refuses, the model is at fault.
+fn blame_model(error: InferError, model: &str) -> InferError {
+    let cpu = Provider::Cpu.name();
+    let reason = match &error {
+        InferError::Provider { name, reason } if *name == cpu => Some(reason.clone()),
+        InferError::NoProvider { reasons, .. } => reasons
+            .iter()
+            .find_map(|reason| Some(reason.strip_prefix(cpu)?.trim_start_matches(": ").to_string())),
+        _ => None,
+    };
+    match reason {
+        Some(reason) => InferError::Model { model: model.into(), reason },
+        None => error,
+    }
+}
+
+/// A session on one provider, and where its nodes went.
+fn start(
+    runtime: &Runtime,
+    model: &Upscaler,
+    spliced: &[u8],
+    provider: Provider,
+    options: &Options,
+) -> Result<(Session, Vec<(String, usize)>), String> {
+    let text = |err: ort::Error| one_line(&err);
+    let builder = Session::builder(runtime.environment()).map_err(text)?;
+    let configured = |builder: SessionBuilder| -> ort::Result<SessionBuilder> {
+        let mut builder = builder
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_config_entry(assignment::RECORD, "1")?
+            // A pipeline has other work for the cores than waiting busily for the next frame.
+            .with_intra_op_spinning(false)?;
+        if let Some(folder) = model.path.parent().map(|dir| dir.to_string_lossy()) {
+            // Weights in a file of their own are looked for beside the model.
+            let folder = if folder.is_empty() { ".".into() } else { folder };
+            builder =
+                builder.with_config_entry("session.model_external_initializers_file_folder_path", folder)?;
+        }
+        if options.threads > 0 {
+            builder = builder.with_intra_threads(options.threads)?;
+        }
+        Ok(builder)
+    };
+    let builder = configured(builder).map_err(text)?;
+    let mut builder = register(runtime, builder, provider, options)?;
+    let session = builder.commit_from_memory(spliced).map_err(text)?;
+    let nodes = assignment::nodes_by_provider(&session)?;
+    Ok((session, nodes))
+}
+
+/// Names the provider to the session, strictly: one that cannot start is an error. Without a
+/// name the runtime would choose devices by a policy of its own.
+fn register(
+    runtime: &Runtime,
+    builder: SessionBuilder,
+    provider: Provider,
+    options: &Options,
+) -> Result<SessionBuilder, String> {
+    let strictly = |dispatch: ExecutionProviderDispatch| [dispatch.error_on_failure()];
+    let cache = options.cache_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
+    let registered = match provider {
+        Provider::Cpu => builder.with_execution_providers(strictly(CPU::default().build())),
+        Provider::Cuda => {
+            builder.with_execution_providers(strictly(CUDA::default().with_device_id(options.device).build()))
+        }
+        Provider::TensorRt => {
+            let mut tensorrt = TensorRT::default().with_device_id(options.device);
+            if let Some(dir) = cache {
+                tensorrt = tensorrt
+                    .with_engine_cache(true)
+                    .with_engine_cache_path(&dir)
+                    .with_timing_cache(true)
+                    .with_timing_cache_path(&dir);
+            }
+            builder.with_execution_providers(strictly(tensorrt.build()))
+        }
+        Provider::OpenVino => {
+            runtime.openvino.clone()?;
+            let environment = runtime.environment();
+            let is_ours = |device: &ort::device::Device<'_>| {
+                device.ep().is_ok_and(|name| name == provider.runtime_name())
+                    && device.hardware_device().ty() == ort::memory::DeviceType::CPU
+            };
+            let devices: Vec<_> = environment.devices().filter(is_ours).collect();
+            if devices.is_empty() {
+                return Err("it finds no processor it supports".into());
+            }
+            // The same numbers as on every other provider, not the faster bfloat16.
+            let precise =
+                [("OpenVINOExecutionProvider.load_config".to_string(), OPENVINO_PRECISE.to_string())];
+            builder.with_devices(devices, Some(&precise))
+        }
+    };
+    registered.map_err(|err| one_line(&err))
+}
+
+/// Device settings of OpenVINO, as the JSON that its provider takes.
+const OPENVINO_PRECISE: &str = r#"{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}"#;
+
+/// The first line of an error of the runtime, which likes to append its source locations.
+pub(super) fn one_line<T>(error: &ort::Error<T>) -> String {
+    let text = error.message();
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+    line.trim().to_string()
+}

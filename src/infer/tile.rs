@@ -1,0 +1,357 @@
+//! Cutting a picture into tiles that a network can take, and putting the enlarged tiles
+//! together again so that no seam shows.
+//!
+//! All tiles of a picture have one size. Each is run with context around it, and where two
+//! overlap, the picture goes over from one to the other by a ramp in the middle of the shared
+//! strip, as far as possible from the edges at which their context ends.
+
+use std::ops::Range;
+
+use ndarray::Axis;
+
+use super::{InferError, Network};
+use crate::image::{Picture, Sample, Size, View, ViewMut, copy, crop, crop_mut, rows, rows_mut};
+use crate::model::contract::InputSize;
+
+/// How large tiles may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most pixels that a tile may have (its context included).
+    pub pixels: usize,
+    /// Context on every side of a tile, in input pixels.
+    pub overlap: usize,
+}
+
+impl Limits {
+    /// Tiles that need no more than `memory` bytes, for a network that takes
+    /// `memory_per_pixel`.
+    pub fn by_memory(memory: usize, memory_per_pixel: usize, overlap: usize) -> Self {
+        Self { pixels: (memory / memory_per_pixel.max(1)).max(1), overlap }
+    }
+}
+
+/// A tile along one axis, in input pixels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Span {
+    /// What the network sees; the end may lie outside the picture, there edges are repeated.
+    seen: Range<usize>,
+    /// What is taken from the result.
+    used: Range<usize>,
+    /// How many pixels at the start of `used` are mixed with the tile before.
+    ramp: usize,
+}
+
+/// The tiles along an axis of `length` pixels, all of `tile` pixels.
+fn spans(length: usize, tile: usize, overlap: usize) -> Vec<Span> {
+    if tile >= length {
+        return vec![Span { seen: 0..tile, used: 0..length, ramp: 0 }];
+    }
+    // At least one pixel of every tile is its own.
+    let overlap = overlap.min((tile - 1) / 2);
+    let count = (length - 2 * overlap).div_ceil(tile - 2 * overlap).max(2);
+    let start = |at: usize| at * (length - tile) / (count - 1);
+    // The middle of what two neighbours share.
+    let cut = |at: usize| (start(at) + start(at - 1) + tile) / 2;
+    let shared = |at: usize| start(at - 1) + tile - start(at);
+    // A quarter of the context on each side of the cut goes into the ramp.
+    let ramp = |at: usize| (overlap / 2).min(shared(at));
+    let span = |at: usize| {
+        let from = if at == 0 { 0 } else { cut(at) - ramp(at) / 2 };
+        let to = if at + 1 == count { length } else { cut(at + 1) - ramp(at + 1) / 2 + ramp(at + 1) };
+        let ramp = if at == 0 { 0 } else { ramp(at) };
+        Span { seen: start(at)..start(at) + tile, used: from..to, ramp }
+    };
+    (0..count).map(span).collect()
+}
+
+/// The size of the tiles for a picture: the picture itself if it may be that large, else the
+/// fewest tiles within the limits, as square as they can be.
+fn tile_size(picture: Size, input: InputSize, limits: Limits) -> Size {
+    let multiple = match input {
+        InputSize::Fixed(size) => return size,
+        InputSize::Multiple(multiple) => multiple,
+    };
+    let round_up = |length: usize| length.next_multiple_of(multiple);
+    if picture.width * picture.height <= limits.pixels {
+        return Size::new(round_up(picture.width), round_up(picture.height));
+    }
+    // Below this, context is most of the work.
+    let least = round_up(4 * limits.overlap + 8);
+    let side = limits.pixels.isqrt() / multiple * multiple;
+    let fit = |length: usize, most: usize| {
+        let most = most.max(least);
+        if length <= most {
+            return round_up(length);
+        }
+        // As many as `most` needs, but no larger than that many need to be.
+        let count = (length - 2 * limits.overlap).div_ceil(most - 2 * limits.overlap);
+        let even = (length + (count - 1) * 2 * limits.overlap).div_ceil(count);
+        round_up(even).min(round_up(most))
+    };
+    // A side that is short anyway leaves room for the other.
+    let height = fit(picture.height, side.max(limits.pixels / picture.width.max(1)));
+    let width = fit(picture.width, (limits.pixels / height).max(side));
+    Size::new(width, height)
+}
+
+/// Runs networks over pictures tile by tile; keeps its working memory between frames.
+#[derive(Debug)]
+pub struct Tiler<S> {
+    limits: Limits,
+    tile: Picture<S>,
+}
+
+/// What happened to a picture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tiled {
+    /// Tiles that were run.
+    pub tiles: usize,
+    /// Places, in input pixels (x, y, size), whose result was no numbers and was left out.
+    pub left_out: Vec<(usize, usize, Size)>,
+}
+
+impl<S: Sample> Tiler<S> {
+    /// A tiler that keeps to the limits.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, tile: Picture::from_elem((0, 0, 3), S::zeroed()) }
+    }
+
+    /// How many tiles a picture takes.
+    pub fn count(&self, picture: Size, input: InputSize) -> usize {
+        let tile = tile_size(picture, input, self.limits);
+        let along = |length, tile| spans(length, tile, self.limits.overlap).len();
+        along(picture.width, tile.width) * along(picture.height, tile.height)
+    }
+
+    /// Enlarges `from` into `to`. `fallback` writes the part of the result for a tile whose
+    /// values were no numbers: it gets the place in `from` and the part of `to`.
+    ///
+    /// # Errors
+    /// Whatever the network says; `to` is then unfinished.
+    pub fn run(
+        &mut self,
+        network: &mut dyn Network<S>,
+        from: View<'_, S>,
+        mut to: ViewMut<'_, S>,
+        fallback: &mut dyn FnMut(usize, usize, ViewMut<'_, S>),
+    ) -> Result<Tiled, InferError> {
+        let (size, scale) = (Size::of(&from), network.scale());
+        let tile = tile_size(size, network.input_size(), self.limits);
+        let mut tiled = Tiled::default();
+        for down in spans(size.height, tile.height, self.limits.overlap) {
+            for across in spans(size.width, tile.width, self.limits.overlap) {
+                self.cut(from, &across, &down, network.channels());
+                let used = Size::new(across.used.len(), down.used.len());
+                let (x, y) = (across.used.start, down.used.start);
+                let mut place = crop_mut(to.view_mut(), x * scale, y * scale, used.times(scale));
+                tiled.tiles += 1;
+                let (skip_x, skip_y) = (x - across.seen.start, y - down.seen.start);
+                let ramps = (across.ramp * scale, down.ramp * scale);
+                let result = network.run(self.tile.view(), &mut |enlarged| {
+                    let part = crop(enlarged, skip_x * scale, skip_y * scale, used.times(scale));
+                    blend(part, place.view_mut(), ramps);
+                });
+                match result {
+                    Err(InferError::NotFinite) => {
+                        tiled.left_out.push((x, y, used));
+                        fallback(x, y, place);
+                    }
+                    result => result?,
+                }
+            }
+        }
+        Ok(tiled)
+    }
+
+    /// Copies a tile out of the picture; where it looks over the end, the last pixel repeats.
+    fn cut(&mut self, from: View<'_, S>, across: &Span, down: &Span, channels: usize) {
+        let shape = (down.seen.len(), across.seen.len(), channels);
+        if self.tile.dim() != shape {
+            self.tile = Picture::from_elem(shape, S::zeroed());
+        }
+        let size = Size::of(&from);
+        let inside = Size::new(
+            across.seen.end.min(size.width) - across.seen.start,
+            down.seen.end.min(size.height) - down.seen.start,
+        );
+        let part = crop(from, across.seen.start, down.seen.start, inside);
+        copy(part, crop_mut(self.tile.view_mut(), 0, 0, inside));
+        let end = inside.width * channels;
+        for row in rows_mut(&mut self.tile.view_mut()).take(inside.height) {
+            let (line, beyond) = row.split_at_mut(end);
+            for pixel in beyond.chunks_exact_mut(channels) {
+                pixel.copy_from_slice(&line[end - channels..]);
+            }
+        }
+        if inside.height < shape.0 {
+            let last = self.tile.index_axis(Axis(0), inside.height - 1).to_owned();
+            for mut row in self.tile.outer_iter_mut().skip(inside.height) {
+                row.assign(&last);
+            }
+        }
+    }
+}
+
+/// Writes a tile into its place; over the first `ramps` (x, y) pixels it comes in gradually.
+fn blend<S: Sample>(tile: View<'_, S>, mut place: ViewMut<'_, S>, ramps: (usize, usize)) {
+    let (from_channels, to_channels) = (tile.dim().2, place.dim().2);
+    let weight = |at: usize, ramp: usize| ((at as f32 + 0.5) / ramp as f32).min(1.0);
+    if ramps == (0, 0) {
+        return copy(tile, place);
+    }
+    for (y, (from, to)) in rows(tile).zip(rows_mut(&mut place)).enumerate() {
+        let down = weight(y, ramps.1);
+        let pixels = from.chunks_exact(from_channels).zip(to.chunks_exact_mut(to_channels));
+        for (x, (from, to)) in pixels.enumerate() {
+            let share = down * weight(x, ramps.0);
+            if share >= 1.0 {
+                let colours = from_channels.min(to_channels);
+                to[..colours].copy_from_slice(&from[..colours]);
+                continue;
+            }
+            for (from, to) in from.iter().zip(to) {
+                let before = to.to_f32();
+                *to = S::from_f32(before + share * (from.to_f32() - before));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_cover_every_pixel_once_but_for_their_ramps() {
+        for length in 1..200 {
+            for tile in [1, 2, 3, 8, 17, 32, 64, 250] {
+                for overlap in [0, 1, 4, 8, 33] {
+                    let spans = spans(length, tile, overlap);
+                    let about = format!("{length} in tiles of {tile} with {overlap}: {spans:?}");
+                    assert_eq!(spans[0].used.start, 0, "{about}");
+                    assert_eq!(spans.last().unwrap().used.end, length, "{about}");
+                    for span in &spans {
+                        assert_eq!(span.seen.len(), tile, "{about}");
+                        assert!(span.seen.start <= span.used.start, "{about}");
+                        assert!(span.seen.end >= span.used.end, "{about}");
+                        assert!(span.seen.end <= length || spans.len() == 1, "{about}");
+                        assert!(!span.used.is_empty(), "{about}");
+                    }
+                    for pair in spans.windows(2) {
+                        assert_eq!(pair[1].used.start + pair[1].ramp, pair[0].used.end, "{about}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_used_keeps_three_quarters_of_the_context() {
+        for length in (100..1000).step_by(37) {
+            for (tile, overlap) in [(64, 8), (96, 16), (99, 32)] {
+                for span in spans(length, tile, overlap) {
+                    let (before, after) = (span.used.start - span.seen.start, span.seen.end - span.used.end);
+                    let needed = overlap * 3 / 4 - 1;
+                    assert!(span.seen.start == 0 || before >= needed, "{length} {tile} {overlap} {span:?}");
+                    assert!(span.seen.end >= length || after >= needed, "{length} {tile} {overlap} {span:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tiles_keep_to_the_limit_and_to_multiples() {
+        for (width, height) in [(16, 16), (33, 1000), (641, 359), (1920, 1080), (3840, 2160)] {
+            for pixels in [10_000, 100_000, 1_000_000] {
+                for multiple in [1, 4, 16] {
+                    let limits = Limits { pixels, overlap: 16 };
+                    let tile = tile_size(Size::new(width, height), InputSize::Multiple(multiple), limits);
+                    let about = format!("{width}x{height}, {pixels} by {multiple}: {tile}");
+                    assert_eq!((tile.width % multiple, tile.height % multiple), (0, 0), "{about}");
+                    // Rounding up to a multiple may go over by a strip.
+                    let strip = multiple * (tile.width + tile.height);
+                    assert!(tile.width * tile.height <= pixels + strip, "{about}");
+                }
+            }
+        }
+    }
+
+    /// Repeats pixels and notes the tiles; stands for a network without a runtime.
+    struct Repeat {
+        scale: usize,
+        size: InputSize,
+        refuse: bool,
+    }
+
+    struct Never;
+    impl super::super::Cancel for Never {
+        fn cancel(&self) {}
+        fn resume(&self) {}
+    }
+
+    impl<S: Sample> Network<S> for Repeat {
+        fn scale(&self) -> usize {
+            self.scale
+        }
+        fn channels(&self) -> usize {
+            3
+        }
+        fn input_size(&self) -> InputSize {
+            self.size
+        }
+        fn run(&mut self, picture: View<'_, S>, take: &mut dyn FnMut(View<'_, S>)) -> Result<(), InferError> {
+            if self.refuse {
+                return Err(InferError::NotFinite);
+            }
+            if let InputSize::Fixed(size) = self.size {
+                assert_eq!(Size::of(&picture), size);
+            }
+            let (height, width, channels) = picture.dim();
+            let shape = (height * self.scale, width * self.scale, channels);
+            let scale = self.scale;
+            take(Picture::from_shape_fn(shape, |(y, x, c)| picture[(y / scale, x / scale, c)]).view());
+            Ok(())
+        }
+        fn canceller(&self) -> std::sync::Arc<dyn super::super::Cancel> {
+            std::sync::Arc::new(Never)
+        }
+    }
+
+    #[test]
+    fn every_pixel_ends_where_it_belongs_however_the_picture_is_cut() {
+        const FIXED: InputSize = InputSize::Fixed(Size::new(48, 32));
+        for (width, height) in [(1, 1), (16, 16), (47, 33), (101, 64), (200, 131)] {
+            let picture = Picture::<u16>::from_shape_fn((height, width, 4), |(y, x, c)| {
+                (y * 251 + x * 3 + c * 17) as u16
+            });
+            for scale in [1, 2, 3] {
+                for (size, pixels) in
+                    [(FIXED, 1), (InputSize::Multiple(1), 900), (InputSize::Multiple(8), 3000)]
+                {
+                    let mut network = Repeat { scale, size, refuse: false };
+                    let mut made = Picture::from_elem((height * scale, width * scale, 4), 9);
+                    let mut tiler = Tiler::new(Limits { pixels, overlap: 6 });
+                    let tiled = tiler.run(&mut network, picture.view(), made.view_mut(), &mut |_, _, _| {});
+                    let tiled = tiled.unwrap();
+                    assert_eq!(tiled.tiles, tiler.count(Size::new(width, height), size));
+                    for ((y, x, c), &sample) in made.indexed_iter() {
+                        let expected = if c == 3 { 9 } else { picture[(y / scale, x / scale, c)] };
+                        assert_eq!(sample, expected, "{width}x{height} x{scale} {size:?} at {x},{y}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_tile_without_numbers_is_left_to_the_fallback_and_counted() {
+        let picture = Picture::<u8>::from_elem((40, 50, 3), 1);
+        let mut network = Repeat { scale: 2, size: InputSize::Fixed(Size::new(48, 32)), refuse: true };
+        let mut made = Picture::from_elem((80, 100, 3), 0_u8);
+        let mut tiler = Tiler::new(Limits { pixels: 1, overlap: 4 });
+        let mut fallback = |_: usize, _: usize, mut place: ViewMut<'_, u8>| place.fill(7);
+        let tiled = tiler.run(&mut network, picture.view(), made.view_mut(), &mut fallback).unwrap();
+        assert_eq!(tiled.left_out.len(), tiled.tiles);
+        assert!(made.iter().all(|&sample| sample == 7));
+    }
+}

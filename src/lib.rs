@@ -1,0 +1,15 @@
+//! Upscales video with ONNX networks, frame by frame.
+//!
+//! The crate is read in this order: what a picture is ([`image`]), what a network's file says
+//! ([`model`]), how a network is run ([`infer`]), how a picture gets the size asked for
+//! ([`upscale`]), the path of a frame ([`enhance`]), and the GStreamer element around it
+//! ([`plugin`], feature `plugin`).
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod enhance;
+pub mod image;
+pub mod infer;
+pub mod model;
+pub mod upscale;

@@ -1,0 +1,124 @@
+//! The networks that have a name, and where their files are looked for.
+
+use std::path::{Path, PathBuf};
+
+use super::ModelError;
+
+/// A network that can be asked for by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name: the file is `NAME.onnx`.
+    pub name: &'static str,
+    /// Enlargement factor.
+    pub scale: usize,
+    /// What it is good for, in a few words.
+    pub summary: &'static str,
+}
+
+/// Every network that has a name. To add one: a row here, its sidecar and its origin in `models/`.
+pub const UPSCALERS: &[Entry] = &[
+    Entry { name: "span-x2", scale: 2, summary: "faithful and fast; keeps compression as it is" },
+    Entry { name: "span-x4", scale: 4, summary: "faithful and fast; keeps compression as it is" },
+    Entry {
+        name: "realesrgan-x4plus",
+        scale: 4,
+        summary: "removes degradation; about 20 times the work of span-x4, slightly waxen skin",
+    },
+    Entry { name: "animevideo-x2", scale: 2, summary: "restores drawn footage; painterly on faces" },
+    Entry { name: "animevideo-x3", scale: 3, summary: "restores drawn footage; painterly on faces" },
+    Entry { name: "animevideo-x4", scale: 4, summary: "restores drawn footage; painterly on faces" },
+];
+
+/// The name that stands for a choice by scale.
+pub const AUTO: &str = "auto";
+
+/// Every name that `model` takes.
+pub fn names() -> Vec<&'static str> {
+    std::iter::once(AUTO).chain(UPSCALERS.iter().map(|entry| entry.name)).collect()
+}
+
+/// What `auto` stands for at a factor: the faithful network whose own factor is nearest from
+/// above, so that nothing is invented beyond the size asked for. Without a wish it is x2.
+pub fn automatic(factor: Option<f64>) -> &'static Entry {
+    let wanted = if factor.unwrap_or(2.0) > 2.0 { "span-x4" } else { "span-x2" };
+    UPSCALERS.iter().find(|entry| entry.name == wanted).expect("the table has both")
+}
+
+/// The folder of everything that `make` fetches: `$FACESR_CACHE_DIR`, else
+/// `$XDG_CACHE_HOME/facesr`, else `~/.cache/facesr`.
+pub fn cache_dir() -> Option<PathBuf> {
+    let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    var("FACESR_CACHE_DIR")
+        .or_else(|| var("XDG_CACHE_HOME").map(|dir| dir.join("facesr")))
+        .or_else(|| var("HOME").map(|dir| dir.join(".cache/facesr")))
+}
+
+/// Where models are looked for, in this order: `$FACESR_MODEL_PATH` (folders with colons),
+/// the cache of `make`, `models/` in the folder of the plugin, the system's folders.
+pub fn search_path(beside: Option<&Path>) -> Vec<PathBuf> {
+    let from_env = std::env::var_os("FACESR_MODEL_PATH").unwrap_or_default();
+    let named = std::env::split_paths(&from_env).filter(|dir| !dir.as_os_str().is_empty());
+    named
+        .chain(cache_dir().map(|dir| dir.join("models")))
+        .chain(beside.map(|dir| dir.join("models")))
+        .chain(["/usr/local/share/facesr/models", "/usr/share/facesr/models"].map(PathBuf::from))
+        .collect()
+}
+
+/// The file of a model given by name or path. `factor` is the enlargement wished for, which
+/// decides what `auto` is; `beside` the folder of the plugin.
+///
+/// # Errors
+/// [`ModelError`] when nothing is found.
+pub fn resolve(model: &str, factor: Option<f64>, beside: Option<&Path>) -> Result<PathBuf, ModelError> {
+    let name = if model.is_empty() || model == AUTO { automatic(factor).name } else { model };
+    if !UPSCALERS.iter().any(|entry| entry.name == name) {
+        let path = PathBuf::from(name);
+        let is_path = name.contains(std::path::MAIN_SEPARATOR) || path.extension().is_some();
+        return match path.exists() {
+            true => Ok(path),
+            false if is_path => Err(ModelError::Missing(path)),
+            false => Err(ModelError::Unknown(name.into())),
+        };
+    }
+    let searched = search_path(beside);
+    let files = searched.iter().map(|dir| dir.join(format!("{name}.onnx")));
+    let found = files.into_iter().find(|file| file.is_file());
+    found.ok_or(ModelError::NotInstalled { name: name.into(), searched })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_never_takes_a_network_that_falls_short_of_the_factor() {
+        for tenths in 10..=40 {
+            let factor = f64::from(tenths) / 10.0;
+            let entry = automatic(Some(factor));
+            assert!(entry.scale as f64 >= factor, "{factor}: {}", entry.name);
+            assert!(entry.scale == 2 || factor > 2.0, "{factor}: {}", entry.name);
+        }
+        assert_eq!(automatic(None).name, "span-x2");
+        assert_eq!(automatic(Some(8.0)).name, "span-x4");
+    }
+
+    #[test]
+    fn names_are_unique_and_tell_their_scale() {
+        for (at, entry) in UPSCALERS.iter().enumerate() {
+            assert!(UPSCALERS[..at].iter().all(|other| other.name != entry.name));
+            assert!(entry.name.contains(&format!("x{}", entry.scale)), "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_with_a_way_out() {
+        let unknown = resolve("span-x7", None, None).unwrap_err().to_string();
+        assert!(unknown.contains("span-x7") && unknown.contains("span-x2"), "{unknown}");
+        let missing = resolve("no/such.onnx", None, None).unwrap_err().to_string();
+        assert!(missing.contains("no/such.onnx does not exist"), "{missing}");
+        let directory = resolve("src", None, None).unwrap();
+        let directory = crate::model::onnx_file::OnnxFile::read(&directory).unwrap_err().to_string();
+        assert!(directory.contains("is a directory"), "{directory}");
+    }
+}
