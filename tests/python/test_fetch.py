@@ -186,11 +186,13 @@ class Fetch(unittest.TestCase):
     def test_a_request_to_end_cleans_up(self):
         waiting = self.folder / "waiting"
         program = (
-            "import sys, time, pathlib; sys.path.insert(0, sys.argv[1]); import fetch\n"
+            "import sys, time, pathlib\n"
+            "_, models, cache, waiting = sys.argv\n"
+            "sys.path.insert(0, models); import fetch\n"
             "def wait(item, row, folder):\n"
-            "    (folder / 'piece').write_bytes(b'x'); pathlib.Path(sys.argv[3]).touch(); time.sleep(60)\n"
+            "    (folder / 'piece').write_bytes(b'x'); pathlib.Path(waiting).touch(); time.sleep(60)\n"
             "fetch.fetch.__defaults__ = (wait,)\n"
-            "sys.argv = ['fetch.py', '--cache', sys.argv[2], '--only', 'carphone']\n"
+            "sys.argv = ['fetch.py', '--cache', cache, '--only', 'carphone']\n"
             "sys.exit(fetch.main())\n"
         )
         command = [sys.executable, "-c", program, str(support.MODELS), str(self.cache), str(waiting)]
@@ -199,6 +201,7 @@ class Fetch(unittest.TestCase):
             if waiting.exists():
                 break
             time.sleep(0.05)
+        self.assertTrue(waiting.exists(), "the program never got to its download")
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(20), 1)
         self.assertEqual(list(self.cache.glob("*")), [])

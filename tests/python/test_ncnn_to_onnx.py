@@ -116,9 +116,8 @@ def run_onnx(onnxruntime, data: bytes, picture: np.ndarray) -> np.ndarray:
 
 
 class Converter(unittest.TestCase):
-    def check(self, param: bytes, data: bytes, pictures: list):
+    def check(self, ncnn, onnxruntime, param: bytes, data: bytes, pictures: list):
         """Compares with what ncnn makes of the pictures."""
-        ncnn, onnxruntime = support.needed(self, "ncnn"), support.needed(self, "onnxruntime")
         for small in pictures:
             height, width = small.shape[2:]
             expected = run_ncnn(ncnn, param, data, small)
@@ -134,18 +133,21 @@ class Converter(unittest.TestCase):
         self.assertEqual(set(CASES), set(ncnn_to_onnx.RULES))
 
     def test_every_kind_of_layer_agrees_with_ncnn(self):
+        both = support.needed(self, "ncnn"), support.needed(self, "onnxruntime")
         for kind, cases in CASES.items():
             for index, (param, data, channels) in enumerate(cases):
                 with self.subTest(kind, index=index):
-                    self.check(param, data, [support.picture(8, 10, channels), support.picture(7, 5, channels)])
+                    pictures = [support.picture(8, 10, channels), support.picture(7, 5, channels)]
+                    self.check(*both, param, data, pictures)
 
     def test_every_network_agrees_with_ncnn(self):
+        both = support.needed(self, "ncnn"), support.needed(self, "onnxruntime")
         contents = support.packages(self).contents
         # Not noise: SPAN x2 enlarges the rounding of float32 to 2e-3 there, in ncnn as in ONNX Runtime.
         pictures = [support.smooth_picture(13, 17), support.smooth_picture(20, 31)]
         for item in support.NCNN_NETWORKS:
             with self.subTest(item.name):
-                self.check(contents[item.name, "param"], contents[item.name, "bin"], pictures)
+                self.check(*both, contents[item.name, "param"], contents[item.name, "bin"], pictures)
 
     def test_every_upscaler_runs_at_every_size_without_a_word_and_stays_within_range(self):
         onnxruntime = support.needed(self, "onnxruntime")
