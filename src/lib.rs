@@ -13,3 +13,16 @@ pub mod image;
 pub mod infer;
 pub mod model;
 pub mod upscale;
+
+#[cfg(feature = "plugin")]
+mod plugin;
+
+/// Registers the element `facesr` with the GStreamer of this process, for programs that link
+/// the crate. Call it after `gstreamer::init()`; calling it again does nothing.
+///
+/// # Errors
+/// If GStreamer refuses the element.
+#[cfg(feature = "plugin")]
+pub fn plugin_register_static() -> Result<(), gstreamer::glib::BoolError> {
+    plugin::plugin_register_static()
+}

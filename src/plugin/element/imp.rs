@@ -1,0 +1,476 @@
+//! The way of a buffer through the element.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use gstreamer as gst;
+use gstreamer::glib;
+use gstreamer_base as gst_base;
+use gstreamer_video as gst_video;
+
+use gst::subclass::prelude::*;
+use gst_base::subclass::prelude::*;
+use gst_video::prelude::*;
+use gst_video::subclass::prelude::*;
+use gst_video::{VideoFrameRef, VideoInfo, VideoInterlaceMode};
+use once_cell::sync::Lazy;
+
+use super::caps;
+use super::settings::{ExecutionProvider, MEMORY_LIMIT, Settings};
+use crate::enhance::{EnhanceError, Enhancer, Report};
+use crate::infer::{Cancel, InferError};
+use crate::model::registry;
+use crate::plugin::CAT;
+use crate::plugin::frame::{Conversion, Direction, size, working_bits};
+use crate::plugin::messages::{Failure, Stats};
+
+/// See [`super::FaceSr`].
+#[derive(Default, glib::Properties)]
+#[properties(wrapper_type = super::FaceSr)]
+pub struct FaceSr {
+    #[property(name = "model", type = String, member = model, get, set,
+        nick = "Model",
+        blurb = "Upscaling network: a name (auto, span-x2, span-x4, realesrgan-x4plus, animevideo-x2, animevideo-x3, animevideo-x4) or the path of an ONNX file; auto chooses by the enlargement",
+        builder().default_value(Some(registry::AUTO)).mutable_ready())]
+    #[property(name = "scale", type = f64, member = scale, get, set,
+        nick = "Scale", blurb = "Enlargement factor, in part by a second pass or a resize where the network's own differs; 0: the size that downstream asks for, else the network's factor; 1 without a model: pass through",
+        builder().minimum(0.0).maximum(8.0).default_value(0.0).mutable_ready())]
+    #[property(name = "execution-provider", type = ExecutionProvider, member = execution_provider, get, set,
+        nick = "Execution provider", blurb = "Who runs the networks; only auto falls back, and active-provider tells to what",
+        builder(ExecutionProvider::Auto).mutable_ready())]
+    #[property(name = "device", type = i32, member = device, get, set,
+        nick = "Device", blurb = "Number of the device, for providers that have several",
+        builder().minimum(0).maximum(255).default_value(0).mutable_ready())]
+    #[property(name = "runtime", type = Option<std::path::PathBuf>, member = runtime, get, set,
+        nick = "Runtime", blurb = "Path of libonnxruntime.so; unset: FACESR_ONNXRUNTIME, ORT_DYLIB_PATH, the cache of make, beside the plugin, the system",
+        builder().mutable_ready())]
+    #[property(name = "model-cache-dir", type = Option<std::path::PathBuf>, member = model_cache_dir, get, set,
+        nick = "Model cache folder", blurb = "Where TensorRT keeps the engines that it builds; unset: they are built at every start",
+        builder().mutable_ready())]
+    #[property(name = "threads", type = u32, member = threads, get, set,
+        nick = "Threads", blurb = "Threads that the processor's providers use; 0: one per core",
+        builder().minimum(0).maximum(1024).default_value(0).mutable_ready())]
+    #[property(name = "tile-size", type = u32, member = tile_size, get, set,
+        nick = "Tile size", blurb = "Side of a square tile in input pixels, context included; 0: as memory-limit allows",
+        builder().minimum(0).maximum(16384).default_value(0).mutable_ready())]
+    #[property(name = "tile-overlap", type = u32, member = tile_overlap, get, set,
+        nick = "Tile overlap", blurb = "Context on every side of a tile in input pixels; 0: what the model needs",
+        builder().minimum(0).maximum(1024).default_value(0).mutable_ready())]
+    #[property(name = "memory-limit", type = u32, member = memory_limit, get, set,
+        nick = "Memory limit", blurb = "Working memory of the network in MiB, about; larger frames are cut into tiles",
+        builder().minimum(64).maximum(1048576).default_value(MEMORY_LIMIT).mutable_ready())]
+    settings: Mutex<Settings>,
+
+    #[property(name = "active-provider", type = String, get = Self::active_provider,
+        nick = "Active provider", blurb = "What really runs the network, as its runtime reports it; empty before the start")]
+    #[property(name = "latency-frames", type = u32, get = |_| 0,
+        nick = "Latency", blurb = "Frames that the output lags behind the input")]
+    _read_only: (),
+
+    stats: Mutex<Stats>,
+    state: Mutex<State>,
+    /// Apart from the state, which is locked while a frame is under way.
+    canceller: Mutex<Option<Arc<dyn Cancel>>>,
+}
+
+/// What lives from start to stop.
+#[derive(Default)]
+struct State {
+    network: Option<Network>,
+    stream: Option<Stream>,
+}
+
+/// The enhancer for the samples of the negotiated format.
+enum Network {
+    Eight(Enhancer<u8>),
+    Sixteen(Enhancer<u16>),
+}
+
+impl Network {
+    fn open(settings: &Settings, bits: u32) -> Result<Self, EnhanceError> {
+        let settings = settings.enhance(crate::plugin::folder());
+        match bits {
+            8 => Enhancer::open(&settings).map(Self::Eight),
+            _ => Enhancer::open(&settings).map(Self::Sixteen),
+        }
+    }
+
+    fn bits(&self) -> u32 {
+        match self {
+            Self::Eight(_) => 8,
+            Self::Sixteen(_) => 16,
+        }
+    }
+
+    fn scale(&self) -> usize {
+        match self {
+            Self::Eight(enhancer) => enhancer.scale(),
+            Self::Sixteen(enhancer) => enhancer.scale(),
+        }
+    }
+
+    fn canceller(&self) -> Arc<dyn Cancel> {
+        match self {
+            Self::Eight(enhancer) => enhancer.canceller(),
+            Self::Sixteen(enhancer) => enhancer.canceller(),
+        }
+    }
+
+    fn reset(&mut self) {
+        match self {
+            Self::Eight(enhancer) => enhancer.reset(),
+            Self::Sixteen(enhancer) => enhancer.reset(),
+        }
+    }
+
+    fn model(&self) -> &str {
+        match self {
+            Self::Eight(enhancer) => enhancer.model(),
+            Self::Sixteen(enhancer) => enhancer.model(),
+        }
+    }
+
+    fn describe(&self, stats: &mut Stats) {
+        let (active, runtime) = match self {
+            Self::Eight(enhancer) => (enhancer.active(), enhancer.runtime()),
+            Self::Sixteen(enhancer) => (enhancer.active(), enhancer.runtime()),
+        };
+        stats.model = self.model().into();
+        stats.provider = active.describe();
+        stats.runtime = format!("{} ({})", runtime.path.display(), runtime.found_by);
+        stats.fallbacks.retain(|line| !line.starts_with(NOT_TAKEN));
+        if !active.refused.is_empty() {
+            stats.fallbacks.push(format!("{NOT_TAKEN}: {}", active.why_not_others()));
+        }
+    }
+}
+
+/// How the entry of `fallbacks` begins that says why `auto` passed providers over.
+const NOT_TAKEN: &str = "providers not taken";
+
+/// Conversions of the negotiated formats.
+struct Stream {
+    input: Conversion,
+    output: Conversion,
+}
+
+impl FaceSr {
+    fn settings(&self) -> Settings {
+        self.settings.lock().unwrap().clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn active_provider(&self) -> String {
+        self.stats.lock().unwrap().provider.clone()
+    }
+
+    /// Loads the network if another one, or one for other samples, is there.
+    fn load(&self, settings: &Settings, bits: u32) -> Result<(), EnhanceError> {
+        let factor = settings.factor();
+        let is_auto = settings.model.is_empty() || settings.model == registry::AUTO;
+        let fits = self.state().network.as_ref().is_some_and(|network| {
+            network.bits() == bits && (!is_auto || network.model() == registry::automatic(factor).name)
+        });
+        if fits {
+            return Ok(());
+        }
+        // The old network's memory first.
+        self.state().network = None;
+        let network = Network::open(settings, bits)?;
+        let line = {
+            let mut stats = self.stats.lock().unwrap();
+            network.describe(&mut stats);
+            let refused = stats.fallbacks.iter().find(|line| line.starts_with(NOT_TAKEN));
+            let refused = refused.map_or_else(String::new, |line| format!("; {line}"));
+            format!(
+                "model {} x{} on {}, {}{refused}",
+                stats.model,
+                network.scale(),
+                stats.provider,
+                stats.runtime
+            )
+        };
+        gst::info!(CAT, imp = self, "{line}");
+        *self.canceller.lock().unwrap() = Some(network.canceller());
+        self.state().network = Some(network);
+        self.obj().notify("active-provider");
+        Ok(())
+    }
+
+    fn fail(&self, failure: impl Into<Failure>) {
+        failure.into().post(self.obj().upcast_ref());
+    }
+
+    /// What does not fit these caps, in words.
+    fn refuse(&self, input: &VideoInfo, output: &VideoInfo) -> Option<String> {
+        if input.interlace_mode() != VideoInterlaceMode::Progressive {
+            return Some(format!(
+                "interlaced video ({}) would keep its combs: put `deinterlace` before facesr",
+                input.interlace_mode().to_str()
+            ));
+        }
+        let (from, to) = (size(input), size(output));
+        let longest = caps::LONGEST_SIDE as usize;
+        (to.width > longest || to.height > longest).then(|| {
+            format!(
+                "{from} to {to} is beyond the {longest} pixels that a side may have: set a smaller `scale` or a size by caps after facesr"
+            )
+        })
+    }
+
+    fn configure(&self, input: &VideoInfo, output: &VideoInfo) -> Result<(), Failure> {
+        if let Some(reason) = self.refuse(input, output) {
+            return Err(Failure::Caps(reason));
+        }
+        let mut settings = self.settings();
+        let (from, to) = (size(input), size(output));
+        let keeps_size = from == to;
+        if settings.factor().is_none() {
+            // The size that downstream fixed decides what `auto` is.
+            let across = to.width as f64 / from.width as f64;
+            settings.scale = across.max(to.height as f64 / from.height as f64).max(1.0);
+        }
+        if settings.is_off() && keeps_size {
+            self.state().stream = None;
+            self.obj().set_passthrough(true);
+            return Ok(());
+        }
+        self.load(&settings, working_bits(input))?;
+        let restores = self.state().network.as_ref().is_some_and(|network| network.scale() == 1);
+        self.obj().set_passthrough(keeps_size && !restores);
+        let convert =
+            |info, direction| Conversion::new(info, direction).map_err(|err| Failure::Caps(err.to_string()));
+        let stream =
+            Stream { input: convert(input, Direction::In)?, output: convert(output, Direction::Out)? };
+        let mut state = self.state();
+        state.stream = Some(stream);
+        if let Some(network) = state.network.as_mut() {
+            network.reset();
+        }
+        Ok(())
+    }
+
+    fn process(
+        &self,
+        input: &VideoFrameRef<&gst::BufferRef>,
+        output: &mut VideoFrameRef<&mut gst::BufferRef>,
+    ) -> Result<Report, Failure> {
+        let mut state = self.state();
+        let State { network, stream } = &mut *state;
+        let no_frame = || Failure::Frame("a frame cannot be mapped".into());
+        let (network, stream) = network.as_mut().zip(stream.as_mut()).ok_or_else(no_frame)?;
+        if input.buffer().flags().contains(gst::BufferFlags::DISCONT) {
+            network.reset();
+        }
+        let Stream { input: reader, output: writer } = stream;
+        let report = match network {
+            Network::Eight(enhancer) => {
+                let picture = reader.read(input).ok_or_else(no_frame)?;
+                writer.write(output, |out| enhancer.process(picture, out))
+            }
+            Network::Sixteen(enhancer) => {
+                let picture = reader.read(input).ok_or_else(no_frame)?;
+                writer.write(output, |out| enhancer.process(picture, out))
+            }
+        };
+        Ok(report.ok_or_else(no_frame)??)
+    }
+
+    fn cancel(&self) {
+        if let Some(canceller) = &*self.canceller.lock().unwrap() {
+            canceller.cancel();
+        }
+    }
+
+    fn resume(&self) {
+        if let Some(canceller) = &*self.canceller.lock().unwrap() {
+            canceller.resume();
+        }
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for FaceSr {
+    const NAME: &'static str = "GstFaceSr";
+    type Type = super::FaceSr;
+    type ParentType = gst_video::VideoFilter;
+}
+
+impl ObjectImpl for FaceSr {
+    fn properties() -> &'static [glib::ParamSpec] {
+        // Structures are beyond the derive macro.
+        static PROPERTIES: Lazy<Vec<glib::ParamSpec>> = Lazy::new(|| {
+            let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+                .nick("Statistics")
+                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, upscale-ms (mean per frame), fallbacks")
+                .read_only()
+                .build();
+            FaceSr::derived_properties().iter().cloned().chain([stats]).collect()
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        self.derived_set_property(id, value, pspec);
+    }
+
+    fn property(&self, id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        match pspec.name() {
+            "stats" => self.stats.lock().unwrap().structure().to_value(),
+            _ => self.derived_property(id, pspec),
+        }
+    }
+}
+
+impl GstObjectImpl for FaceSr {}
+
+impl ElementImpl for FaceSr {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: Lazy<gst::subclass::ElementMetadata> = Lazy::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Face-aware video super-resolution",
+                "Filter/Effect/Converter/Video/Scaler",
+                "Upscales video with an ONNX network, live or from a file",
+                env!("CARGO_PKG_NAME"),
+            )
+        });
+        Some(&*METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: Lazy<Vec<gst::PadTemplate>> = Lazy::new(|| {
+            let template = |name, direction| {
+                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps::template())
+                    .expect("the template is well formed")
+            };
+            vec![template("src", gst::PadDirection::Src), template("sink", gst::PadDirection::Sink)]
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::PausedToReady {
+            // The streaming thread must come out of a frame that may take seconds.
+            self.cancel();
+        }
+        self.parent_change_state(transition)
+    }
+}
+
+impl BaseTransformImpl for FaceSr {
+    const MODE: gst_base::subclass::BaseTransformMode = gst_base::subclass::BaseTransformMode::NeverInPlace;
+    const PASSTHROUGH_ON_SAME_CAPS: bool = false;
+    const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
+
+    /// Loads the network before data flows, so that what is missing is told at once.
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        *self.stats.lock().unwrap() = Stats::default();
+        let settings = self.settings();
+        if settings.is_off() {
+            return Ok(());
+        }
+        self.load(&settings, 8).map_err(|err| {
+            let text = err.to_string();
+            self.fail(err);
+            gst::error_msg!(gst::LibraryError::Init, ["{text}"])
+        })
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *self.state() = State::default();
+        *self.canceller.lock().unwrap() = None;
+        Ok(())
+    }
+
+    fn transform_caps(
+        &self,
+        direction: gst::PadDirection,
+        caps: &gst::Caps,
+        filter: Option<&gst::Caps>,
+    ) -> Option<gst::Caps> {
+        let other = caps::transform(caps, direction, self.settings().factor());
+        Some(match filter {
+            Some(filter) => filter.intersect_with_mode(&other, gst::CapsIntersectMode::First),
+            None => other,
+        })
+    }
+
+    fn fixate_caps(&self, direction: gst::PadDirection, caps: &gst::Caps, othercaps: gst::Caps) -> gst::Caps {
+        let own = self.state().network.as_ref().map_or(1, |network| network.scale());
+        caps::fixate(caps, direction, othercaps, self.settings().factor().unwrap_or(own as f64))
+    }
+
+    fn sink_event(&self, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::FlushStart(_) => self.cancel(),
+            gst::EventView::FlushStop(_) => self.resume(),
+            _ => {}
+        }
+        self.parent_sink_event(event)
+    }
+
+    fn transform_meta<'a>(
+        &self,
+        outbuf: &mut gst::BufferRef,
+        meta: gst::MetaRef<'a, gst::Meta>,
+        inbuf: &'a gst::BufferRef,
+    ) -> bool {
+        // Places in the picture move with its size.
+        if meta.tags().iter().any(|tag| tag == "size") {
+            let info = |pad: &gst::Pad| VideoInfo::from_caps(pad.current_caps()?.as_ref()).ok();
+            let from_to = info(self.obj().sink_pad()).zip(info(self.obj().src_pad()));
+            if let Some((from, to)) = from_to {
+                let scale = gst_video::video_meta::VideoMetaTransformScale::new(&from, &to);
+                if meta.transform(outbuf, &scale).is_err() {
+                    gst::debug!(CAT, imp = self, "a {} cannot change its size and is dropped", meta.api());
+                }
+            }
+            return false;
+        }
+        self.parent_transform_meta(outbuf, meta, inbuf)
+    }
+}
+
+impl VideoFilterImpl for FaceSr {
+    fn set_info(
+        &self,
+        _incaps: &gst::Caps,
+        in_info: &VideoInfo,
+        _outcaps: &gst::Caps,
+        out_info: &VideoInfo,
+    ) -> Result<(), gst::LoggableError> {
+        self.configure(in_info, out_info).map_err(|failure| {
+            let error = gst::loggable_error!(CAT, "cannot take {in_info:?}: {failure:?}");
+            self.fail(failure);
+            error
+        })
+    }
+
+    fn transform_frame(
+        &self,
+        inframe: &VideoFrameRef<&gst::BufferRef>,
+        outframe: &mut VideoFrameRef<&mut gst::BufferRef>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        match self.process(inframe, outframe) {
+            Ok(report) => {
+                let warning = self.stats.lock().unwrap().count(&report);
+                if let Some(warning) = warning {
+                    gst::element_imp_warning!(self, gst::StreamError::Failed, ["{warning}"]);
+                }
+                Ok(gst::FlowSuccess::Ok)
+            }
+            Err(Failure::Unavailable(EnhanceError::Infer(InferError::Cancelled))) => {
+                Err(gst::FlowError::Flushing)
+            }
+            Err(failure) => {
+                self.fail(failure);
+                Err(gst::FlowError::Error)
+            }
+        }
+    }
+}

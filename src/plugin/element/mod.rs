@@ -1,0 +1,16 @@
+//! The element: negotiation and the way of a buffer. What it does with a frame is
+//! `enhance::Enhancer`.
+
+mod caps;
+mod imp;
+mod settings;
+
+use gstreamer::glib;
+use gstreamer_base as gst_base;
+use gstreamer_video as gst_video;
+
+glib::wrapper! {
+    /// The element `facesr`.
+    pub struct FaceSr(ObjectSubclass<imp::FaceSr>)
+        @extends gst_video::VideoFilter, gst_base::BaseTransform, gstreamer::Element, gstreamer::Object;
+}

@@ -1,0 +1,111 @@
+//! What users set on the element.
+
+use std::path::PathBuf;
+
+use gstreamer::glib;
+
+use crate::enhance;
+use crate::infer::onnx::Options;
+use crate::infer::provider::{Choice, Provider};
+use crate::model::registry;
+
+/// Who runs the networks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstFaceSrExecutionProvider")]
+pub enum ExecutionProvider {
+    /// The best that works.
+    #[default]
+    #[enum_value(name = "The best that is present: cuda, openvino, cpu, in this order", nick = "auto")]
+    Auto,
+    /// ONNX Runtime's own kernels.
+    #[enum_value(name = "The processor, by ONNX Runtime itself", nick = "cpu")]
+    Cpu,
+    /// NVIDIA CUDA.
+    #[enum_value(name = "NVIDIA GPU by CUDA", nick = "cuda")]
+    Cuda,
+    /// NVIDIA TensorRT.
+    #[enum_value(name = "NVIDIA GPU by TensorRT, builds an engine at the first start", nick = "tensorrt")]
+    Tensorrt,
+    /// Intel OpenVINO.
+    #[enum_value(name = "The processor, by OpenVINO", nick = "openvino")]
+    Openvino,
+}
+
+impl From<ExecutionProvider> for Choice {
+    fn from(provider: ExecutionProvider) -> Self {
+        match provider {
+            ExecutionProvider::Auto => Self::Auto,
+            ExecutionProvider::Cpu => Self::Only(Provider::Cpu),
+            ExecutionProvider::Cuda => Self::Only(Provider::Cuda),
+            ExecutionProvider::Tensorrt => Self::Only(Provider::TensorRt),
+            ExecutionProvider::Openvino => Self::Only(Provider::OpenVino),
+        }
+    }
+}
+
+/// Default of `memory-limit`, MiB. A fixed figure, so that the tiles, and with them the
+/// result, do not depend on the machine.
+pub const MEMORY_LIMIT: u32 = 2048;
+
+/// Values of the properties.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub model: String,
+    pub scale: f64,
+    pub execution_provider: ExecutionProvider,
+    pub device: i32,
+    pub runtime: Option<PathBuf>,
+    pub model_cache_dir: Option<PathBuf>,
+    pub threads: u32,
+    pub tile_size: u32,
+    pub tile_overlap: u32,
+    pub memory_limit: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            model: registry::AUTO.into(),
+            scale: 0.0,
+            execution_provider: ExecutionProvider::Auto,
+            device: 0,
+            runtime: None,
+            model_cache_dir: None,
+            threads: 0,
+            tile_size: 0,
+            tile_overlap: 0,
+            memory_limit: MEMORY_LIMIT,
+        }
+    }
+}
+
+impl Settings {
+    /// The enlargement asked for, `None` to leave it to the model or to what is downstream.
+    pub fn factor(&self) -> Option<f64> {
+        (self.scale > 0.0).then_some(self.scale)
+    }
+
+    /// Nothing is to be done: no model named, and the size stays.
+    pub fn is_off(&self) -> bool {
+        self.scale == 1.0 && (self.model.is_empty() || self.model == registry::AUTO)
+    }
+
+    /// The settings of the enhancer.
+    pub fn enhance(&self, beside: Option<PathBuf>) -> enhance::Settings {
+        enhance::Settings {
+            model: self.model.clone(),
+            factor: self.factor(),
+            options: Options {
+                choice: self.execution_provider.into(),
+                device: self.device,
+                cache_dir: self.model_cache_dir.clone(),
+                threads: self.threads as usize,
+            },
+            runtime: self.runtime.clone(),
+            beside,
+            tile_size: self.tile_size as usize,
+            tile_overlap: self.tile_overlap as usize,
+            memory_limit: self.memory_limit as usize * 1024 * 1024,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the element tells its application: errors with an exit code for programs, and the
+//! statistics structure.
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use crate::enhance::{EnhanceError, Report};
+use crate::infer::InferError;
+
+/// Exit code of a program whose model or provider is not available.
+const EXIT_UNAVAILABLE: i32 = 4;
+/// Exit code of a program whose input cannot be taken.
+const EXIT_UNSUPPORTED: i32 = 3;
+/// Exit code of a program that failed.
+const EXIT_FAILED: i32 = 1;
+
+/// Why the element stops, as it is posted on the bus.
+#[derive(Debug)]
+pub enum Failure {
+    /// Nothing can be enhanced: the model, the runtime, the provider.
+    Unavailable(EnhanceError),
+    /// These caps cannot be taken.
+    Caps(String),
+    /// A frame could not be enhanced.
+    Frame(String),
+}
+
+impl From<EnhanceError> for Failure {
+    fn from(error: EnhanceError) -> Self {
+        match error {
+            EnhanceError::Infer(InferError::Run { .. }) => Self::Frame(error.to_string()),
+            error => Self::Unavailable(error),
+        }
+    }
+}
+
+impl Failure {
+    /// Posts the error, one line that says what to do; `exit-code` in its details is for
+    /// programs.
+    pub fn post(&self, element: &gst::Element) {
+        let (text, code) = match self {
+            Self::Unavailable(error) => (error.to_string(), EXIT_UNAVAILABLE),
+            Self::Caps(text) => (text.clone(), EXIT_UNSUPPORTED),
+            Self::Frame(text) => (text.clone(), EXIT_FAILED),
+        };
+        let details = gst::Structure::builder("facesr-error").field("exit-code", code).build();
+        let message = match self {
+            Self::Unavailable(EnhanceError::Model(_)) => {
+                gst::message::Error::builder(gst::ResourceError::NotFound, &text)
+            }
+            Self::Unavailable(_) => gst::message::Error::builder(gst::LibraryError::Init, &text),
+            Self::Caps(_) => gst::message::Error::builder(gst::StreamError::Format, &text),
+            Self::Frame(_) => gst::message::Error::builder(gst::StreamError::Failed, &text),
+        };
+        let message = message.src(element).details(details).build();
+        // Fails only for an element without a bus, which nobody listens to.
+        let _ = element.post_message(message);
+    }
+}
+
+/// What has happened since the element started.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    frames: u64,
+    tiles: u64,
+    tiles_left_out: u64,
+    upscale_seconds: f64,
+    /// What ran, filled when the network is loaded.
+    pub model: String,
+    /// The execution provider and what it does not run.
+    pub provider: String,
+    /// Version of ONNX Runtime and where it was found.
+    pub runtime: String,
+    /// Everything that is less than what was asked for, with its reason.
+    pub fallbacks: Vec<String>,
+}
+
+impl Stats {
+    /// Counts a frame; gives a warning to post when a tile was left out for the first time.
+    pub fn count(&mut self, report: &Report) -> Option<String> {
+        self.frames += 1;
+        self.tiles += report.tiles as u64;
+        self.upscale_seconds += report.upscale.as_secs_f64();
+        let first = self.tiles_left_out == 0 && report.tiles_left_out > 0;
+        self.tiles_left_out += report.tiles_left_out as u64;
+        if !first {
+            return None;
+        }
+        let warning = format!(
+            "network {} gave values that are no numbers, such tiles are resampled and counted in `stats` (first at frame {})",
+            self.model,
+            self.frames - 1
+        );
+        self.fallbacks.push(warning.clone());
+        Some(warning)
+    }
+
+    /// The structure of the property `stats`.
+    pub fn structure(&self) -> gst::Structure {
+        let mean = if self.frames == 0 { 0.0 } else { self.upscale_seconds / self.frames as f64 };
+        gst::Structure::builder("facesr-stats")
+            .field("frames", self.frames)
+            .field("model", &self.model)
+            .field("provider", &self.provider)
+            .field("runtime", &self.runtime)
+            .field("tiles", self.tiles)
+            .field("tiles-left-out", self.tiles_left_out)
+            .field("upscale-ms", mean * 1000.0)
+            .field("fallbacks", gst::Array::new(&self.fallbacks))
+            .build()
+    }
+}
