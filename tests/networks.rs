@@ -1,0 +1,239 @@
+//! Networks run by ONNX Runtime: the tiny ones of `models/tiny` and those that `make models`
+//! fetches. Needs what `make setup` leaves in the cache.
+
+use std::path::Path;
+
+use gstfacesr::image::resample::Resampler;
+use gstfacesr::image::{Picture, Sample, Size};
+use gstfacesr::infer::onnx::{OnnxNetwork, Options, TensorSample};
+use gstfacesr::infer::provider::{Choice, Provider};
+use gstfacesr::infer::tile::{Limits, Tiler};
+use gstfacesr::infer::{InferError, Network, runtime};
+use gstfacesr::model::contract::Upscaler as File;
+use gstfacesr::model::registry;
+use gstfacesr::upscale::{Done, Upscaler};
+
+/// Large enough for every picture here in one piece.
+const WHOLE: usize = 1 << 30;
+
+fn tiny(name: &str) -> File {
+    File::read(&Path::new("models/tiny").join(format!("{name}.onnx"))).unwrap()
+}
+
+fn load<S: TensorSample>(file: &File) -> Result<OnnxNetwork<S>, InferError> {
+    let runtime = runtime::load(None, None).expect("`make runtime` puts ONNX Runtime into the cache");
+    OnnxNetwork::load(runtime, file, &Options { choice: Choice::Only(Provider::Cpu), ..Options::default() })
+}
+
+fn upscaler<S: TensorSample>(file: &File, pixels: usize) -> Upscaler<S> {
+    let limits = Limits { pixels, overlap: file.overlap };
+    Upscaler::new(Box::new(load::<S>(file).unwrap()), Tiler::new(limits))
+}
+
+/// Enlarges by the network's own factor.
+fn enlarge<S: TensorSample>(file: &File, pixels: usize, picture: &Picture<S>) -> (Picture<S>, Done) {
+    let mut upscaler = upscaler::<S>(file, pixels);
+    let (height, width, channels) = picture.dim();
+    let size = Size::new(width, height).times(upscaler.scale());
+    let mut enlarged = Picture::from_elem((size.height, size.width, channels), S::MAX);
+    let done = upscaler.run(picture.view(), enlarged.view_mut()).unwrap();
+    (enlarged, done)
+}
+
+/// Edges, ramps, fine lines and noise in three different channels; the same each time.
+fn scene<S: Sample>(width: usize, height: usize) -> Picture<S> {
+    let mut seed = 0x2545_f491_u32;
+    Picture::from_shape_fn((height, width, 3), |(y, x, channel)| {
+        seed ^= seed << 13;
+        seed ^= seed >> 17;
+        seed ^= seed << 5;
+        let (across, down) = (x as f32 / width as f32, y as f32 / height as f32);
+        let wave = ((across * 40.0 + channel as f32).sin() * (down * 30.0).cos() + 1.0) / 2.0;
+        let edge = if (x / 13 + y / 9) % 2 == 0 { 0.2 } else { 0.0 };
+        let noise = (seed >> 8) as f32 / (1 << 24) as f32;
+        S::from_f32((0.6 * wave + edge + 0.1 * noise) * S::WHITE)
+    })
+}
+
+fn largest_difference<S: Sample>(a: &Picture<S>, b: &Picture<S>) -> f32 {
+    assert_eq!(a.dim(), b.dim());
+    let differences = a.iter().zip(b).map(|(a, b)| (a.to_f32() - b.to_f32()).abs());
+    differences.fold(0.0, f32::max) / S::WHITE * 255.0
+}
+
+/// A network that repeats pixels gives exactly the repeated input, in every sample type.
+fn check_repeats<S: TensorSample>(name: &str, width: usize, height: usize) {
+    let file = tiny(name);
+    let picture = scene::<S>(width, height);
+    let (enlarged, done) = enlarge(&file, WHOLE, &picture);
+    let scale = enlarged.dim().0 / height;
+    for ((y, x, channel), &sample) in enlarged.indexed_iter() {
+        let expected = picture[(y / scale, x / scale, channel)];
+        let allowed = match name {
+            // Half floats hold 11 bits.
+            "half-x2" => S::WHITE / 2048.0 * 2.0,
+            // It rounds to whole steps of 0..255.
+            "range255-x2" if S::BITS == 16 => S::WHITE / 255.0,
+            _ => 0.0,
+        };
+        let difference = (sample.to_f32() - expected.to_f32()).abs();
+        assert!(difference <= allowed, "{name} {width}x{height} at {x},{y}: {sample:?} {expected:?}");
+    }
+    assert!(done.tiles >= 1 && done.left_out == 0);
+}
+
+#[test]
+fn every_sample_of_8_and_16_bits_goes_through_a_network_unchanged() {
+    for name in
+        ["nearest-x2", "nearest-x3", "identity-x1", "half-x2", "fixed-x2", "multiple4-x2", "range255-x2"]
+    {
+        for (width, height) in [(1, 1), (16, 16), (33, 17), (50, 41)] {
+            check_repeats::<u8>(name, width, height);
+            check_repeats::<u16>(name, width, height);
+        }
+    }
+}
+
+#[test]
+fn a_luma_network_changes_luma_and_leaves_the_colours_to_the_resampler() {
+    let file = tiny("luma-x2");
+    let picture = scene::<u8>(40, 31);
+    let (enlarged, _) = enlarge(&file, WHOLE, &picture);
+    let resampled = Resampler::default().resize(picture.view(), Size::new(80, 62));
+    // Every channel of a pixel moves by the same amount, unless one meets its limit.
+    for (pixel, before) in enlarged.rows().into_iter().zip(resampled.rows()) {
+        let moves: Vec<i32> = pixel.iter().zip(before).map(|(&a, &b)| i32::from(a) - i32::from(b)).collect();
+        let at_limit = pixel.iter().any(|&sample| sample == 0 || sample == 255);
+        let spread = moves.iter().max().unwrap() - moves.iter().min().unwrap();
+        assert!(spread <= 1 || at_limit, "{moves:?}");
+    }
+    assert!(largest_difference(&enlarged, &resampled) > 2.0, "the network did nothing");
+}
+
+#[test]
+fn values_that_are_no_numbers_are_resampled_and_counted_and_never_black() {
+    let file = tiny("nan-x2");
+    let mut picture = scene::<u8>(201, 150).mapv(|sample| sample.min(200));
+    assert_eq!(enlarge(&file, WHOLE, &picture).1.left_out, 0);
+    picture[(10, 12, 0)] = 255;
+    let (enlarged, done) = enlarge(&file, WHOLE, &picture);
+    assert_eq!((done.tiles, done.left_out), (1, 1));
+    let resampled = Resampler::default().resize(picture.view(), Size::new(402, 300));
+    assert_eq!(enlarged, resampled);
+
+    // In tiles, the others are the network's.
+    let (enlarged, done) = enlarge(&file, 1, &picture);
+    assert!(done.left_out >= 1 && done.left_out < done.tiles, "{done:?}");
+    let darkest = |picture: &Picture<u8>| picture.iter().copied().min().unwrap();
+    assert!(darkest(&enlarged) + 16 >= darkest(&resampled), "{}", darkest(&enlarged));
+}
+
+#[test]
+fn a_model_that_does_not_enlarge_by_a_whole_factor_is_refused() {
+    for name in ["noninteger-x1.5", "uneven-x2x3"] {
+        let error = load::<u8>(&tiny(name)).err().unwrap().to_string();
+        assert!(error.contains("no whole factor") && error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn a_model_that_the_runtime_cannot_load_is_named_on_one_line() {
+    let whole = std::fs::read("models/tiny/bilinear-x2.onnx").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("unknown.onnx");
+    let broken: Vec<u8> = whole.windows(4).position(|bytes| bytes == b"Conv").map_or_else(Vec::new, |at| {
+        let mut bytes = whole.clone();
+        bytes[at..at + 4].copy_from_slice(b"Bonv");
+        bytes
+    });
+    std::fs::write(&path, broken).unwrap();
+    let error = load::<u8>(&File::read(&path).unwrap()).err().unwrap().to_string();
+    assert!(error.starts_with("model unknown cannot be loaded") && error.contains("Bonv"), "{error}");
+    assert_eq!(error.lines().count(), 1);
+}
+
+#[test]
+fn tiles_of_any_size_give_the_picture_of_one_piece() {
+    let file = tiny("bilinear-x2");
+    for (width, height) in [(64, 64), (101, 75), (150, 40)] {
+        let picture = scene::<u16>(width, height);
+        let (whole, done) = enlarge(&file, WHOLE, &picture);
+        assert_eq!(done.tiles, 1);
+        for pixels in [1, 1000, 2500, 4000] {
+            let (tiled, done) = enlarge(&file, pixels, &picture);
+            assert!(done.tiles > 1, "{pixels}");
+            let difference = largest_difference(&whole, &tiled);
+            assert!(difference <= 0.02, "{width}x{height}, {pixels}: {difference} of 255 in {done:?}");
+        }
+    }
+}
+
+/// The networks of the registry at their default overlap: at most one grey level at seams.
+#[test]
+fn the_networks_of_the_registry_do_not_depend_on_the_tiling_by_more_than_a_grey_level() {
+    for entry in registry::UPSCALERS {
+        let path = registry::resolve(entry.name, None, None).expect("`make models` fetches every network");
+        let file = File::read(&path).unwrap();
+        assert_eq!(file.scale, Some(entry.scale), "{}", entry.name);
+        // The heavy network on as little as shows a seam.
+        let height = if entry.name == "realesrgan-x4plus" { 24 } else { 144 };
+        let picture = scene::<u8>(224, height);
+        let (whole, done) = enlarge(&file, WHOLE, &picture);
+        assert_eq!(done.tiles, 1);
+        let (tiled, done) = enlarge(&file, 1, &picture);
+        assert!(done.tiles > 1, "{}: {:?}", entry.name, done);
+        let difference = largest_difference(&whole, &tiled);
+        println!("{}: {} tiles with {} context, {difference} of 255", entry.name, done.tiles, file.overlap);
+        assert!(difference <= 1.0, "{}: {difference} of 255", entry.name);
+    }
+}
+
+#[test]
+fn a_cancelled_run_ends_with_its_own_error_and_the_next_one_works() {
+    let mut network = load::<u8>(&tiny("bilinear-x2")).unwrap();
+    let canceller = network.canceller();
+    let picture = scene::<u8>(20, 20);
+    let mut run = || network.run(picture.view(), &mut |_| {});
+    run().unwrap();
+    canceller.cancel();
+    assert!(matches!(run(), Err(InferError::Cancelled)));
+    canceller.resume();
+    run().unwrap();
+}
+
+#[test]
+fn a_run_is_cancelled_from_another_thread() {
+    let path =
+        registry::resolve("realesrgan-x4plus", None, None).expect("`make models` fetches every network");
+    let mut network = load::<u8>(&File::read(&path).unwrap()).unwrap();
+    let canceller = network.canceller();
+    let picture = scene::<u8>(160, 160);
+    let thread = std::thread::spawn(move || {
+        let started = std::time::Instant::now();
+        let result = network.run(picture.view(), &mut |_| {});
+        (result, started.elapsed())
+    });
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    canceller.cancel();
+    let cancelled = std::time::Instant::now();
+    let (result, took) = thread.join().unwrap();
+    assert!(matches!(result, Err(InferError::Cancelled)), "{result:?} after {took:?}");
+    println!("came back {:?} after the call", cancelled.elapsed());
+}
+
+#[test]
+fn providers_that_are_not_here_are_refused_with_their_reason() {
+    let runtime = runtime::load(None, None).expect("`make runtime` puts ONNX Runtime into the cache");
+    for provider in [Provider::Cuda, Provider::TensorRt] {
+        let options = Options { choice: Choice::Only(provider), ..Options::default() };
+        let Err(error) = OnnxNetwork::<u8>::load(runtime, &tiny("nearest-x2"), &options) else {
+            // A machine that has it: then it must really run there.
+            continue;
+        };
+        let error = error.to_string();
+        assert!(error.contains(provider.name()) && error.lines().count() == 1, "{error}");
+        println!("{error}");
+    }
+    let network = OnnxNetwork::<u8>::load(runtime, &tiny("nearest-x2"), &Options::default()).unwrap();
+    println!("auto: {}; {}", network.active().describe(), network.active().why_not_others());
+}
