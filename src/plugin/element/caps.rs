@@ -81,9 +81,12 @@ pub fn fixate(fixed: &Caps, direction: PadDirection, other: Caps, model_scale: f
         let ratio = if direction == PadDirection::Sink { model_scale } else { 1.0 / model_scale };
         fixate_size(structure, f64::from(width), f64::from(height), ratio);
         let par = from.get("pixel-aspect-ratio").unwrap_or(Fraction::new(1, 1));
+        let kept = shape_of_pixels(structure, par, width, height);
         if structure.has_field("pixel-aspect-ratio") {
-            let par = shape_of_pixels(structure, par, width, height);
-            structure.fixate_field_nearest_fraction("pixel-aspect-ratio", par);
+            structure.fixate_field_nearest_fraction("pixel-aspect-ratio", kept);
+        } else if kept != Fraction::new(1, 1) {
+            // Nobody said a word of it, which means square.
+            structure.set("pixel-aspect-ratio", kept);
         }
     }
     other.fixate();
