@@ -34,14 +34,24 @@ impl From<EnhanceError> for Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unavailable(error) => error.fmt(f),
+            Self::Caps(text) | Self::Frame(text) => f.write_str(text),
+        }
+    }
+}
+
 impl Failure {
     /// Posts the error, one line that says what to do; `exit-code` in its details is for
     /// programs.
     pub fn post(&self, element: &gst::Element) {
-        let (text, code) = match self {
-            Self::Unavailable(error) => (error.to_string(), EXIT_UNAVAILABLE),
-            Self::Caps(text) => (text.clone(), EXIT_UNSUPPORTED),
-            Self::Frame(text) => (text.clone(), EXIT_FAILED),
+        let text = self.to_string();
+        let code = match self {
+            Self::Unavailable(_) => EXIT_UNAVAILABLE,
+            Self::Caps(_) => EXIT_UNSUPPORTED,
+            Self::Frame(_) => EXIT_FAILED,
         };
         let details = gst::Structure::builder("facesr-error").field("exit-code", code).build();
         let message = match self {
