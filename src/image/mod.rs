@@ -4,6 +4,7 @@
 //! further apart than they are long (padding is never part of a row). The views are
 //! `ndarray`'s, so cutting a tile out of a frame copies nothing.
 
+pub mod convert;
 pub mod resample;
 
 use fast_image_resize::PixelType;

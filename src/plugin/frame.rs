@@ -1,16 +1,19 @@
 //! Frames in the formats that GStreamer negotiates, as the pictures that the enhancer takes.
 //!
-//! Formats of up to 8 bits become RGB or RGBA of 8 bits, deeper ones RGBA of 16 bits, by
-//! GStreamer's own `VideoConverter`, which knows every matrix, range and chroma site. RGB of
-//! the right order is used where it lies.
+//! Formats of up to 8 bits become RGB or RGBA of 8 bits, deeper ones of 16 bits. GStreamer's
+//! `VideoConverter` unpacks every layout and resamples the chroma; the matrix is ours, because
+//! its own has coefficients of eight bits and moves colours (see [`crate::image::convert`]).
+//! RGB in the right order is used where it lies.
 
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
 use gst_video::prelude::*;
-use gst_video::{VideoColorimetry, VideoFormat, VideoFrame, VideoFrameRef, VideoInfo};
+use gst_video::video_frame::Writable;
+use gst_video::{VideoFormat, VideoFrame, VideoFrameRef, VideoInfo};
 
-use crate::image::{Sample, Size, View, ViewMut, view, view_mut};
+use crate::image::convert::{Coding, round_for_cutting};
+use crate::image::{Picture, Sample, Size, View, ViewMut, view, view_mut};
 
 /// Formats that go in and come out, the ones that need least conversion first.
 pub const FORMATS: &[VideoFormat] = &[
@@ -53,40 +56,54 @@ pub const FORMATS: &[VideoFormat] = &[
     VideoFormat::Gray16Le,
 ];
 
-/// The format that frames of a format are enhanced in.
-pub fn working_format(info: &VideoInfo) -> VideoFormat {
+/// Bits of the samples that frames of a format are enhanced in, 8 or 16.
+pub fn working_bits(info: &VideoInfo) -> u32 {
     let deepest = info.format_info().depth().iter().copied().max().unwrap_or(8);
-    match (deepest > 8, info.has_alpha()) {
-        (true, _) => VideoFormat::Rgba64Le,
-        (false, true) => VideoFormat::Rgba,
-        (false, false) => VideoFormat::Rgb,
+    if deepest > 8 { 16 } else { 8 }
+}
+
+/// The format that `VideoConverter` unpacks to: the same colour coding in one plane.
+fn working_format(info: &VideoInfo) -> VideoFormat {
+    match (working_bits(info), info.is_rgb(), info.has_alpha()) {
+        (16, true, _) => VideoFormat::Rgba64Le,
+        (16, false, _) => VideoFormat::Ayuv64,
+        (_, true, true) => VideoFormat::Rgba,
+        (_, true, false) => VideoFormat::Rgb,
+        (_, false, _) => VideoFormat::Ayuv,
     }
 }
 
-/// Bits of the samples that frames of a format are enhanced in, 8 or 16.
-pub fn working_bits(info: &VideoInfo) -> u32 {
-    if working_format(info) == VideoFormat::Rgba64Le { 16 } else { 8 }
+/// How a format codes colours, `None` for RGB.
+fn coding(info: &VideoInfo) -> Option<Coding> {
+    use gst_video::VideoColorMatrix as Matrix;
+    if info.is_rgb() {
+        return None;
+    }
+    let (red, blue) = match info.colorimetry().matrix() {
+        Matrix::Fcc => (0.30, 0.11),
+        Matrix::Bt709 => (0.2126, 0.0722),
+        Matrix::Smpte240m => (0.212, 0.087),
+        Matrix::Bt2020 => (0.2627, 0.0593),
+        // What GStreamer takes an unknown matrix for.
+        _ => (0.299, 0.114),
+    };
+    let full_range = info.colorimetry().range() == gst_video::VideoColorRange::Range0_255;
+    Some(Coding { red, blue, full_range, depth: info.comp_depth(0) })
 }
 
-/// The working format at the size of `info`, with its primaries and transfer, so that nothing
-/// but matrix and range changes on the way.
-fn working_info(info: &VideoInfo) -> Result<VideoInfo, gst::glib::BoolError> {
-    let colours = info.colorimetry();
-    let full = VideoColorimetry::new(
-        gst_video::VideoColorRange::Range0_255,
-        gst_video::VideoColorMatrix::Rgb,
-        colours.transfer(),
-        colours.primaries(),
-    );
-    let builder = VideoInfo::builder(working_format(info), info.width(), info.height());
-    builder.fps(info.fps()).par(info.par()).colorimetry(&full).build()
-}
-
-/// Converts frames of one negotiated format to the working format, or back.
-pub struct Conversion {
+/// Converts frames of one negotiated format to pictures, or back.
+pub struct Conversion<S> {
     info: VideoInfo,
-    /// `None` where frames are in the working format as they come.
-    converter: Option<(gst_video::VideoConverter, Option<VideoFrame<gst_video::video_frame::Writable>>)>,
+    /// `None` where frames are pictures as they come.
+    working: Option<Working<S>>,
+}
+
+struct Working<S> {
+    converter: gst_video::VideoConverter,
+    frame: VideoFrame<Writable>,
+    coding: Option<Coding>,
+    /// Used where the frame is not RGB.
+    picture: Picture<S>,
 }
 
 /// Which way a conversion goes.
@@ -98,58 +115,82 @@ pub enum Direction {
     Out,
 }
 
-impl Conversion {
-    /// A conversion for frames of a format.
+impl<S: Sample> Conversion<S> {
+    /// A conversion for frames of a format of [`working_bits`] as many as `S` has.
     ///
     /// # Errors
     /// If GStreamer has no converter for it.
     pub fn new(info: &VideoInfo, direction: Direction) -> Result<Self, gst::glib::BoolError> {
-        let info = info.clone();
-        if info.format() == working_format(&info) {
-            return Ok(Self { info, converter: None });
+        let format = working_format(info);
+        if info.is_rgb() && info.format() == format {
+            return Ok(Self { info: info.clone(), working: None });
         }
-        let working = working_info(&info)?;
+        // With the same colours on both sides, the converter only moves samples.
+        let unpacked = VideoInfo::builder(format, info.width(), info.height())
+            .fps(info.fps())
+            .par(info.par())
+            .colorimetry(&info.colorimetry())
+            .build()?;
         let mut config = gst_video::VideoConverterConfig::new();
         config.set_threads(0);
+        config.set_dither_method(gst_video::VideoDitherMethod::None);
+        config.set_matrix_mode(gst_video::VideoMatrixMode::None);
         let converter = match direction {
-            Direction::In => gst_video::VideoConverter::new(&info, &working, Some(config)),
-            Direction::Out => gst_video::VideoConverter::new(&working, &info, Some(config)),
+            Direction::In => gst_video::VideoConverter::new(info, &unpacked, Some(config)),
+            Direction::Out => gst_video::VideoConverter::new(&unpacked, info, Some(config)),
         }?;
-        let buffer = gst::Buffer::with_size(working.size())?;
-        let frame = VideoFrame::from_buffer_writable(buffer, &working);
-        let frame = frame.map_err(|_| gst::glib::bool_error!("cannot map a frame of {working:?}"))?;
-        Ok(Self { info, converter: Some((converter, Some(frame))) })
+        let buffer = gst::Buffer::with_size(unpacked.size())?;
+        let frame = VideoFrame::from_buffer_writable(buffer, &unpacked)
+            .map_err(|_| gst::glib::bool_error!("cannot map a frame of {unpacked:?}"))?;
+        let coding = coding(info);
+        let size = if coding.is_some() { size(info) } else { Size::new(0, 0) };
+        let channels = if info.has_alpha() { 4 } else { 3 };
+        let picture = Picture::from_elem((size.height, size.width, channels), S::zeroed());
+        Ok(Self { info: info.clone(), working: Some(Working { converter, frame, coding, picture }) })
     }
 
     /// The picture of a frame.
-    pub fn read<'a, S: Sample>(
-        &'a mut self,
-        frame: &'a VideoFrameRef<&gst::BufferRef>,
-    ) -> Option<View<'a, S>> {
-        let size = size(&self.info);
-        let Some((converter, working)) = &mut self.converter else {
-            return plane(frame.plane_data(0).ok()?, frame.plane_stride()[0], size, frame.info());
+    pub fn read<'a>(&'a mut self, frame: &'a VideoFrameRef<&gst::BufferRef>) -> Option<View<'a, S>> {
+        let Some(working) = &mut self.working else {
+            return plane(frame.plane_data(0).ok()?, frame.plane_stride()[0], frame.info());
         };
-        let working = working.as_mut()?;
-        converter.frame_ref(frame, &mut working.as_mut_video_frame_ref());
-        plane(working.plane_data(0).ok()?, working.plane_stride()[0], size, working.info())
+        working.converter.frame_ref(frame, &mut working.frame.as_mut_video_frame_ref());
+        let unpacked = &working.frame;
+        let unpacked = plane(unpacked.plane_data(0).ok()?, unpacked.plane_stride()[0], unpacked.info())?;
+        match &working.coding {
+            None => Some(unpacked),
+            Some(coding) => {
+                coding.decode(unpacked, working.picture.view_mut());
+                Some(working.picture.view())
+            }
+        }
     }
 
     /// Lets `draw` fill the picture of a frame, then converts it.
-    pub fn write<S: Sample, T>(
+    pub fn write<T>(
         &mut self,
         frame: &mut VideoFrameRef<&mut gst::BufferRef>,
         draw: impl FnOnce(ViewMut<'_, S>) -> T,
     ) -> Option<T> {
-        let size = size(&self.info);
-        let Some((converter, working)) = &mut self.converter else {
+        let Some(working) = &mut self.working else {
             let (stride, info) = (frame.plane_stride()[0], frame.info().clone());
-            return Some(draw(plane_mut(frame.plane_data_mut(0).ok()?, stride, size, &info)?));
+            return Some(draw(plane_mut(frame.plane_data_mut(0).ok()?, stride, &info)?));
         };
-        let working = working.as_mut()?;
-        let (stride, info) = (working.plane_stride()[0], working.info().clone());
-        let done = draw(plane_mut(working.plane_data_mut(0).ok()?, stride, size, &info)?);
-        converter.frame_ref(&working.as_video_frame_ref(), frame);
+        let (stride, info) = (working.frame.plane_stride()[0], working.frame.info().clone());
+        let mut target = plane_mut(working.frame.plane_data_mut(0).ok()?, stride, &info)?;
+        let done = match &working.coding {
+            Some(coding) => {
+                let done = draw(working.picture.view_mut());
+                coding.encode(working.picture.view(), target);
+                done
+            }
+            None => {
+                let done = draw(target.view_mut());
+                round_for_cutting(target, self.info.comp_depth(0));
+                done
+            }
+        };
+        working.converter.frame_ref(&working.frame.as_video_frame_ref(), frame);
         Some(done)
     }
 }
@@ -159,24 +200,104 @@ pub fn size(info: &VideoInfo) -> Size {
     Size::new(info.width() as usize, info.height() as usize)
 }
 
-fn channels(info: &VideoInfo) -> usize {
-    info.n_components() as usize
-}
-
-/// `None` if the memory is no picture of that size, which maps of GStreamer do not give.
-fn plane<'a, S: Sample>(data: &'a [u8], stride: i32, size: Size, info: &VideoInfo) -> Option<View<'a, S>> {
+/// The first plane of a frame as a picture. `None` if the memory is none of that size, which
+/// maps of GStreamer do not give.
+fn plane<'a, S: Sample>(data: &'a [u8], stride: i32, info: &VideoInfo) -> Option<View<'a, S>> {
     let stride = usize::try_from(stride).ok()? / size_of::<S>();
     let whole = data.len() / size_of::<S>() * size_of::<S>();
-    view(bytemuck::try_cast_slice(&data[..whole]).ok()?, size, channels(info), stride)
+    view(bytemuck::try_cast_slice(&data[..whole]).ok()?, size(info), info.n_components() as usize, stride)
 }
 
-fn plane_mut<'a, S: Sample>(
-    data: &'a mut [u8],
-    stride: i32,
-    size: Size,
-    info: &VideoInfo,
-) -> Option<ViewMut<'a, S>> {
+/// As [`plane`], to write.
+fn plane_mut<'a, S: Sample>(data: &'a mut [u8], stride: i32, info: &VideoInfo) -> Option<ViewMut<'a, S>> {
     let stride = usize::try_from(stride).ok()? / size_of::<S>();
     let whole = data.len() / size_of::<S>() * size_of::<S>();
-    view_mut(bytemuck::try_cast_slice_mut(&mut data[..whole]).ok()?, size, channels(info), stride)
+    let samples = bytemuck::try_cast_slice_mut(&mut data[..whole]).ok()?;
+    view_mut(samples, size(info), info.n_components() as usize, stride)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pass<S: Sample>(
+        input: &VideoFrameRef<&gst::BufferRef>,
+        output: &mut VideoFrameRef<&mut gst::BufferRef>,
+    ) {
+        let mut there = Conversion::<S>::new(input.info(), Direction::In).unwrap();
+        let mut back = Conversion::<S>::new(input.info(), Direction::Out).unwrap();
+        let picture = there.read(input).unwrap();
+        back.write(output, |out| crate::image::copy(picture, out)).unwrap();
+    }
+
+    /// The largest difference, in steps of the format's own samples, between 4:4:4 frames of
+    /// legal colours and what comes back from the working format.
+    fn round_trip(format: VideoFormat, colorimetry: &str) -> u32 {
+        gst::init().unwrap();
+        let (width, height) = (64, 64);
+        let colours: gst_video::VideoColorimetry = colorimetry.parse().unwrap();
+        let info = VideoInfo::builder(format, width, height).colorimetry(&colours).build().unwrap();
+        let depth = info.comp_depth(0);
+        let unit = 1_u32 << (depth - 8);
+        let mut worst = 0;
+        for luma in (56..=196).step_by(4) {
+            let mut frame =
+                VideoFrame::from_buffer_writable(gst::Buffer::with_size(info.size()).unwrap(), &info)
+                    .unwrap();
+            // Colours near grey, which are legal at every luma: chroma from 112 to 144.
+            let sample = |plane: usize, x: usize, y: usize| match plane {
+                0 => luma * unit + (x as u32 % unit),
+                1 => (112 + x as u32 / 2) * unit,
+                _ => (112 + y as u32 / 2) * unit,
+            };
+            for plane in 0..3 {
+                let stride = info.stride()[plane] as usize;
+                let data = frame.plane_data_mut(plane as u32).unwrap();
+                for (y, x) in (0..64).flat_map(|y| (0..64).map(move |x| (y, x))) {
+                    let value = sample(plane, x, y);
+                    if depth == 8 {
+                        data[y * stride + x] = value as u8;
+                    } else {
+                        data[y * stride + 2 * x..][..2].copy_from_slice(&(value as u16).to_le_bytes());
+                    }
+                }
+            }
+            let input = frame.into_buffer();
+            let input = VideoFrameRef::from_buffer_ref_readable(input.as_ref(), &info).unwrap();
+            let mut made = gst::Buffer::with_size(info.size()).unwrap();
+            {
+                let mut output =
+                    VideoFrameRef::from_buffer_ref_writable(made.get_mut().unwrap(), &info).unwrap();
+                match depth {
+                    8 => pass::<u8>(&input, &mut output),
+                    _ => pass::<u16>(&input, &mut output),
+                }
+            }
+            let output = VideoFrameRef::from_buffer_ref_readable(made.as_ref(), &info).unwrap();
+            for plane in 0..3 {
+                let stride = info.stride()[plane] as usize;
+                let data = output.plane_data(plane as u32).unwrap();
+                for (y, x) in (0..64).flat_map(|y| (0..64).map(move |x| (y, x))) {
+                    let value = if depth == 8 {
+                        u32::from(data[y * stride + x])
+                    } else {
+                        let at = y * stride + 2 * x;
+                        u32::from(u16::from_le_bytes([data[at], data[at + 1]]))
+                    };
+                    worst = worst.max(value.abs_diff(sample(plane, x, y)));
+                }
+            }
+        }
+        worst
+    }
+
+    #[test]
+    fn colours_survive_the_way_to_rgb_and_back_within_one_step_of_their_format() {
+        for colorimetry in ["bt601", "bt709", "bt2020", "1:4:0:0", "1:3:5:1"] {
+            for format in [VideoFormat::Y444, VideoFormat::Y44410le, VideoFormat::Y44412le] {
+                let worst = round_trip(format, colorimetry);
+                assert!(worst <= 1, "{format} {colorimetry}: {worst}");
+            }
+        }
+    }
 }

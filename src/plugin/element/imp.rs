@@ -16,7 +16,10 @@ use once_cell::sync::Lazy;
 
 use super::caps;
 use super::settings::{ExecutionProvider, MEMORY_LIMIT, Settings};
-use crate::enhance::{EnhanceError, Enhancer, Report};
+use crate::enhance::{self, EnhanceError, Enhancer, Report};
+use crate::infer::onnx::TensorSample;
+use crate::infer::provider::Active;
+use crate::infer::runtime::Runtime;
 use crate::infer::{Cancel, InferError};
 use crate::model::registry;
 use crate::plugin::CAT;
@@ -68,90 +71,101 @@ pub struct FaceSr {
 
     stats: Mutex<Stats>,
     state: Mutex<State>,
+    /// The last caps that were refused, in words.
+    refused: Mutex<Option<String>>,
     /// Apart from the state, which is locked while a frame is under way.
     canceller: Mutex<Option<Arc<dyn Cancel>>>,
 }
 
-/// What lives from start to stop.
+/// What lives from start to stop: the enhancer for the samples of the negotiated format.
 #[derive(Default)]
-struct State {
-    network: Option<Network>,
-    stream: Option<Stream>,
+enum State {
+    #[default]
+    Empty,
+    Eight(Lane<u8>),
+    Sixteen(Lane<u16>),
 }
 
-/// The enhancer for the samples of the negotiated format.
-enum Network {
-    Eight(Enhancer<u8>),
-    Sixteen(Enhancer<u16>),
+/// An enhancer, and the way to it and from it once formats are negotiated.
+struct Lane<S> {
+    enhancer: Enhancer<S>,
+    formats: Option<(Conversion<S>, Conversion<S>)>,
 }
 
-impl Network {
-    fn open(settings: &Settings, bits: u32) -> Result<Self, EnhanceError> {
-        let settings = settings.enhance(crate::plugin::folder());
-        match bits {
-            8 => Enhancer::open(&settings).map(Self::Eight),
-            _ => Enhancer::open(&settings).map(Self::Sixteen),
-        }
+impl<S: TensorSample> Lane<S> {
+    fn open(settings: &enhance::Settings) -> Result<Self, EnhanceError> {
+        Ok(Self { enhancer: Enhancer::open(settings)?, formats: None })
     }
 
-    fn bits(&self) -> u32 {
-        match self {
-            Self::Eight(_) => 8,
-            Self::Sixteen(_) => 16,
-        }
+    fn negotiate(&mut self, input: &VideoInfo, output: &VideoInfo) -> Result<(), glib::BoolError> {
+        self.enhancer.reset();
+        self.formats = None;
+        let from = Conversion::new(input, Direction::In)?;
+        self.formats = Some((from, Conversion::new(output, Direction::Out)?));
+        Ok(())
     }
 
-    fn scale(&self) -> usize {
-        match self {
-            Self::Eight(enhancer) => enhancer.scale(),
-            Self::Sixteen(enhancer) => enhancer.scale(),
+    fn process(
+        &mut self,
+        input: &VideoFrameRef<&gst::BufferRef>,
+        output: &mut VideoFrameRef<&mut gst::BufferRef>,
+    ) -> Result<Report, Failure> {
+        let no_frame = || Failure::Frame("a frame cannot be mapped as a picture".into());
+        if input.buffer().flags().contains(gst::BufferFlags::DISCONT) {
+            self.enhancer.reset();
         }
+        let (from, to) = self.formats.as_mut().ok_or_else(no_frame)?;
+        let picture = from.read(input).ok_or_else(no_frame)?;
+        let report = to.write(output, |out| self.enhancer.process(picture, out));
+        Ok(report.ok_or_else(no_frame)??)
     }
 
-    fn canceller(&self) -> Arc<dyn Cancel> {
-        match self {
-            Self::Eight(enhancer) => enhancer.canceller(),
-            Self::Sixteen(enhancer) => enhancer.canceller(),
+    fn loaded(&self) -> Loaded {
+        Loaded {
+            bits: S::BITS,
+            scale: self.enhancer.scale(),
+            model: self.enhancer.model().into(),
+            active: self.enhancer.active().clone(),
+            runtime: self.enhancer.runtime(),
+            canceller: self.enhancer.canceller(),
         }
     }
+}
 
-    fn reset(&mut self) {
-        match self {
-            Self::Eight(enhancer) => enhancer.reset(),
-            Self::Sixteen(enhancer) => enhancer.reset(),
-        }
-    }
+/// What there is to know of the network in use.
+struct Loaded {
+    bits: u32,
+    scale: usize,
+    model: String,
+    active: Active,
+    runtime: &'static Runtime,
+    canceller: Arc<dyn Cancel>,
+}
 
-    fn model(&self) -> &str {
-        match self {
-            Self::Eight(enhancer) => enhancer.model(),
-            Self::Sixteen(enhancer) => enhancer.model(),
-        }
-    }
-
+impl Loaded {
     fn describe(&self, stats: &mut Stats) {
-        let (active, runtime) = match self {
-            Self::Eight(enhancer) => (enhancer.active(), enhancer.runtime()),
-            Self::Sixteen(enhancer) => (enhancer.active(), enhancer.runtime()),
-        };
-        stats.model = self.model().into();
-        stats.provider = active.describe();
-        stats.runtime = format!("{} ({})", runtime.path.display(), runtime.found_by);
+        stats.model = self.model.clone();
+        stats.provider = self.active.describe();
+        stats.runtime = format!("{} ({})", self.runtime.path.display(), self.runtime.found_by);
         stats.fallbacks.retain(|line| !line.starts_with(NOT_TAKEN));
-        if !active.refused.is_empty() {
-            stats.fallbacks.push(format!("{NOT_TAKEN}: {}", active.why_not_others()));
+        if !self.active.refused.is_empty() {
+            stats.fallbacks.push(format!("{NOT_TAKEN}: {}", self.active.why_not_others()));
+        }
+    }
+}
+
+impl State {
+    fn loaded(&self) -> Option<Loaded> {
+        match self {
+            Self::Empty => None,
+            Self::Eight(lane) => Some(lane.loaded()),
+            Self::Sixteen(lane) => Some(lane.loaded()),
         }
     }
 }
 
 /// How the entry of `fallbacks` begins that says why `auto` passed providers over.
 const NOT_TAKEN: &str = "providers not taken";
-
-/// Conversions of the negotiated formats.
-struct Stream {
-    input: Conversion,
-    output: Conversion,
-}
 
 impl FaceSr {
     fn settings(&self) -> Settings {
@@ -170,31 +184,33 @@ impl FaceSr {
     fn load(&self, settings: &Settings, bits: u32) -> Result<(), EnhanceError> {
         let factor = settings.factor();
         let is_auto = settings.model.is_empty() || settings.model == registry::AUTO;
-        let fits = self.state().network.as_ref().is_some_and(|network| {
-            network.bits() == bits && (!is_auto || network.model() == registry::automatic(factor).name)
+        let fits = self.state().loaded().is_some_and(|loaded| {
+            loaded.bits == bits && (!is_auto || loaded.model == registry::automatic(factor).name)
         });
         if fits {
             return Ok(());
         }
         // The old network's memory first.
-        self.state().network = None;
-        let network = Network::open(settings, bits)?;
+        *self.state() = State::Empty;
+        let enhance = settings.enhance(crate::plugin::folder());
+        let state = match bits {
+            8 => State::Eight(Lane::open(&enhance)?),
+            _ => State::Sixteen(Lane::open(&enhance)?),
+        };
+        let Some(loaded) = state.loaded() else { return Ok(()) };
         let line = {
             let mut stats = self.stats.lock().unwrap();
-            network.describe(&mut stats);
+            loaded.describe(&mut stats);
             let refused = stats.fallbacks.iter().find(|line| line.starts_with(NOT_TAKEN));
             let refused = refused.map_or_else(String::new, |line| format!("; {line}"));
             format!(
                 "model {} x{} on {}, {}{refused}",
-                stats.model,
-                network.scale(),
-                stats.provider,
-                stats.runtime
+                stats.model, loaded.scale, stats.provider, stats.runtime
             )
         };
         gst::info!(CAT, imp = self, "{line}");
-        *self.canceller.lock().unwrap() = Some(network.canceller());
-        self.state().network = Some(network);
+        *self.canceller.lock().unwrap() = Some(loaded.canceller);
+        *self.state() = state;
         self.obj().notify("active-provider");
         Ok(())
     }
@@ -233,23 +249,18 @@ impl FaceSr {
             settings.scale = across.max(to.height as f64 / from.height as f64).max(1.0);
         }
         if settings.is_off() && keeps_size {
-            self.state().stream = None;
             self.obj().set_passthrough(true);
             return Ok(());
         }
         self.load(&settings, working_bits(input))?;
-        let restores = self.state().network.as_ref().is_some_and(|network| network.scale() == 1);
+        let restores = self.state().loaded().is_some_and(|loaded| loaded.scale == 1);
         self.obj().set_passthrough(keeps_size && !restores);
-        let convert =
-            |info, direction| Conversion::new(info, direction).map_err(|err| Failure::Caps(err.to_string()));
-        let stream =
-            Stream { input: convert(input, Direction::In)?, output: convert(output, Direction::Out)? };
-        let mut state = self.state();
-        state.stream = Some(stream);
-        if let Some(network) = state.network.as_mut() {
-            network.reset();
-        }
-        Ok(())
+        let negotiated = match &mut *self.state() {
+            State::Empty => Ok(()),
+            State::Eight(lane) => lane.negotiate(input, output),
+            State::Sixteen(lane) => lane.negotiate(input, output),
+        };
+        negotiated.map_err(|err| Failure::Caps(err.to_string()))
     }
 
     fn process(
@@ -257,25 +268,11 @@ impl FaceSr {
         input: &VideoFrameRef<&gst::BufferRef>,
         output: &mut VideoFrameRef<&mut gst::BufferRef>,
     ) -> Result<Report, Failure> {
-        let mut state = self.state();
-        let State { network, stream } = &mut *state;
-        let no_frame = || Failure::Frame("a frame cannot be mapped".into());
-        let (network, stream) = network.as_mut().zip(stream.as_mut()).ok_or_else(no_frame)?;
-        if input.buffer().flags().contains(gst::BufferFlags::DISCONT) {
-            network.reset();
+        match &mut *self.state() {
+            State::Empty => Err(Failure::Frame("a frame came before its format".into())),
+            State::Eight(lane) => lane.process(input, output),
+            State::Sixteen(lane) => lane.process(input, output),
         }
-        let Stream { input: reader, output: writer } = stream;
-        let report = match network {
-            Network::Eight(enhancer) => {
-                let picture = reader.read(input).ok_or_else(no_frame)?;
-                writer.write(output, |out| enhancer.process(picture, out))
-            }
-            Network::Sixteen(enhancer) => {
-                let picture = reader.read(input).ok_or_else(no_frame)?;
-                writer.write(output, |out| enhancer.process(picture, out))
-            }
-        };
-        Ok(report.ok_or_else(no_frame)??)
     }
 
     fn cancel(&self) {
@@ -370,6 +367,7 @@ impl BaseTransformImpl for FaceSr {
     /// Loads the network before data flows, so that what is missing is told at once.
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         *self.stats.lock().unwrap() = Stats::default();
+        *self.refused.lock().unwrap() = None;
         let settings = self.settings();
         if settings.is_off() {
             return Ok(());
@@ -401,7 +399,7 @@ impl BaseTransformImpl for FaceSr {
     }
 
     fn fixate_caps(&self, direction: gst::PadDirection, caps: &gst::Caps, othercaps: gst::Caps) -> gst::Caps {
-        let own = self.state().network.as_ref().map_or(1, |network| network.scale());
+        let own = self.state().loaded().map_or(1, |loaded| loaded.scale);
         caps::fixate(caps, direction, othercaps, self.settings().factor().unwrap_or(own as f64))
     }
 
@@ -446,7 +444,11 @@ impl VideoFilterImpl for FaceSr {
     ) -> Result<(), gst::LoggableError> {
         self.configure(in_info, out_info).map_err(|failure| {
             let error = gst::loggable_error!(CAT, "cannot take {in_info:?}: {failure:?}");
-            self.fail(failure);
+            // Caps come again with every buffer, which is nothing new to the application.
+            let text = failure.to_string();
+            if self.refused.lock().unwrap().replace(text.clone()) != Some(text) {
+                self.fail(failure);
+            }
             error
         })
     }
