@@ -442,7 +442,11 @@ impl VideoFilterImpl for FaceSr {
         _outcaps: &gst::Caps,
         out_info: &VideoInfo,
     ) -> Result<(), gst::LoggableError> {
-        self.configure(in_info, out_info).map_err(|failure| {
+        let configured = self.configure(in_info, out_info);
+        if configured.is_ok() {
+            *self.refused.lock().unwrap() = None;
+        }
+        configured.map_err(|failure| {
             let error = gst::loggable_error!(CAT, "cannot take {in_info:?}: {failure:?}");
             // Caps come again with every buffer, which is nothing new to the application.
             let text = failure.to_string();
