@@ -10,6 +10,13 @@ use crate::infer::{InferError, Network};
 /// network is run once more and its result reduced. Halfway to the next pass of a x2 network.
 const RESIZE_AT_MOST: f64 = 1.5;
 
+/// A last pass may overshoot the size wanted by this factor, and its result is reduced; where it
+/// would overshoot by more, the picture is reduced before. Peak signal-to-noise ratio of the
+/// Set5 pictures with SPAN: x3 by two passes of x2 32.84 dB, reduced before the second 32.61,
+/// resized after the first 32.54; x8 by two passes of x4 25.36, 25.31 and 25.33, the first of
+/// them for four times the work of the second.
+const OVERSHOOT_AT_MOST: f64 = 1.5;
+
 /// Weights of red, green and blue in luma (ITU-R BT.601), which luma-only networks are
 /// trained on.
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
@@ -26,8 +33,8 @@ pub enum Step {
 /// The steps from one size to another with a network of a whole `scale`.
 ///
 /// The network is run as long as more than a factor of 1.5 is left, at least once if the
-/// picture is to grow at all; before a last pass that would overshoot, the picture is reduced
-/// so that the pass ends at the size wanted. What is left is resized. A picture that does not
+/// picture is to grow at all; before a last pass that would overshoot by more than that factor,
+/// the picture is reduced so that the pass ends at the size wanted. What is left is resized. A picture that does not
 /// grow is only resized, unless the network is one that keeps the size.
 pub fn plan(from: Size, to: Size, scale: usize) -> Vec<Step> {
     let factor = |at: Size| {
@@ -42,8 +49,8 @@ pub fn plan(from: Size, to: Size, scale: usize) -> Vec<Step> {
         steps.push(Step::Network);
         at = at.times(scale);
         while factor(at) > RESIZE_AT_MOST {
-            let before = Size::new(to.width.div_ceil(scale), to.height.div_ceil(scale));
-            if before.width < at.width && before.height < at.height {
+            if scale as f64 / factor(at) > OVERSHOOT_AT_MOST {
+                let before = Size::new(to.width.div_ceil(scale), to.height.div_ceil(scale));
                 steps.push(Step::Resize(before));
                 at = before;
             }

@@ -203,6 +203,23 @@ impl<S: TensorSample> Network<S> for OnnxNetwork<S> {
     }
 }
 
+/// A network of one node, to try providers on.
+const TRIAL_NETWORK: &[u8] = include_bytes!("../../models/tiny/nearest-x2.onnx");
+
+/// Whether a provider works on this machine: runs a small network on it.
+///
+/// # Errors
+/// Why not, in the runtime's words.
+pub fn try_provider(runtime: &Runtime, provider: Provider) -> Result<Active, String> {
+    let network = Upscaler::from_bytes("trial", TRIAL_NETWORK).map_err(|err| err.to_string())?;
+    let options = Options { choice: Choice::Only(provider), ..Options::default() };
+    match OnnxNetwork::<u8>::load(runtime, &network, &options) {
+        Ok(loaded) => Ok(loaded.active().clone()),
+        Err(InferError::Provider { reason, .. }) => Err(reason),
+        Err(err) => Err(err.to_string()),
+    }
+}
+
 /// The processor can always be tried, so when it refuses, the model is at fault.
 fn blame_model(error: InferError, model: &str) -> InferError {
     let cpu = Provider::Cpu.name();
@@ -306,5 +323,5 @@ const OPENVINO_PRECISE: &str = r#"{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}"#
 pub(super) fn one_line<T>(error: &ort::Error<T>) -> String {
     let text = error.message();
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
-    line.trim().to_string()
+    line.trim().trim_end_matches('.').to_string()
 }

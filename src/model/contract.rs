@@ -67,6 +67,17 @@ impl Upscaler {
         Self::new(path, file, &manifest)
     }
 
+    /// Takes the bytes of a model that has no file and no sidecar.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, ModelError> {
+        let path = PathBuf::from(name);
+        let file =
+            OnnxFile::parse(bytes.to_vec()).map_err(|reason| ModelError::NotOnnx(path.clone(), reason))?;
+        Self::new(&path, file, &Manifest::default())
+    }
+
     fn new(path: &Path, file: OnnxFile, manifest: &Manifest) -> Result<Self, ModelError> {
         let no = |reason: String| ModelError::NotAnUpscaler(path.into(), reason);
         manifest
