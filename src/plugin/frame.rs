@@ -91,6 +91,9 @@ fn coding(info: &VideoInfo) -> Option<Coding> {
     Some(Coding { red, blue, full_range, depth: info.comp_depth(0) })
 }
 
+/// What the rows of working frames are aligned to, in bytes: the widest vectors there are.
+const ROW_ALIGNMENT: u32 = 64;
+
 /// Converts frames of one negotiated format to pictures, or back.
 pub struct Conversion<S> {
     info: VideoInfo,
@@ -126,11 +129,13 @@ impl<S: Sample> Conversion<S> {
             return Ok(Self { info: info.clone(), working: None });
         }
         // With the same colours on both sides, the converter only moves samples.
-        let unpacked = VideoInfo::builder(format, info.width(), info.height())
+        let mut unpacked = VideoInfo::builder(format, info.width(), info.height())
             .fps(info.fps())
             .par(info.par())
             .colorimetry(&info.colorimetry())
             .build()?;
+        // Its vector code for UYVY crashes on rows that start anywhere else.
+        unpacked.align(&mut gst_video::VideoAlignment::new(0, 0, 0, 0, &[ROW_ALIGNMENT - 1; 4]))?;
         let mut config = gst_video::VideoConverterConfig::new();
         config.set_threads(0);
         config.set_dither_method(gst_video::VideoDitherMethod::None);
