@@ -2,8 +2,12 @@
 
 mod common;
 
-use common::{Bench, components, frame, info, noise, read};
-use gst_video::{VideoFormat, VideoInfo};
+use std::collections::BTreeSet;
+
+use common::pool::{POISON, PoisonPool, padded, propose};
+use common::{Bench, Samples, components, frame, info, noise, read, strike_out};
+use gst_video::{VideoColorimetry, VideoFormat, VideoInfo};
+use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
 
 /// Sizes that are odd, tiny, long and flat.
@@ -17,8 +21,14 @@ fn formats() -> Vec<VideoFormat> {
     list.iter().map(|name| VideoFormat::from_string(name.get().unwrap())).collect()
 }
 
+/// Up to 31 and back again, in 64 steps.
+fn wave(at: usize) -> u32 {
+    let at = at as u32 % 64;
+    at.min(63 - at)
+}
+
 /// A picture that every format can hold without clipping: noise in everything of full
-/// resolution; colour differences as waves so slow that their siting does not matter.
+/// resolution, alpha and colour differences as waves so slow that a pixel hardly matters.
 fn scene(info: &VideoInfo) -> impl Fn(usize, usize, usize) -> u32 + use<> {
     let parts = components(info);
     let is_yuv = info.is_yuv();
@@ -26,11 +36,8 @@ fn scene(info: &VideoInfo) -> impl Fn(usize, usize, usize) -> u32 + use<> {
         let most = parts[c].most();
         match (is_yuv, c) {
             (true, 0) => most / 4 + noise(c, x, y) % (most / 2),
-            (true, 1 | 2) => {
-                let wave = (x * parts[0].width / parts[c].width + y) / 2 % 64;
-                let wave = if wave < 32 { wave } else { 64 - wave };
-                (most / 2 - most / 16) + wave as u32 * most / 8 / 32
-            }
+            (true, 1 | 2) => most / 2 - most / 16 + wave(x + y) * most / 16 / 32,
+            (_, 3) => most / 4 + wave(x + y) * most / 64,
             _ => noise(c, x, y) % (most + 1),
         }
     }
@@ -39,45 +46,186 @@ fn scene(info: &VideoInfo) -> impl Fn(usize, usize, usize) -> u32 + use<> {
 /// How far a component may be off, in its own levels.
 fn tolerance(info: &VideoInfo, component: usize) -> u32 {
     let format = info.format_info();
-    let subsampled = format.w_sub()[component] + format.h_sub()[component] > 0;
+    let is_subsampled = format.w_sub()[component] + format.h_sub()[component] > 0;
     match (info.is_yuv(), component) {
-        // RGB and grey change at most their depth, alpha is only copied.
-        (false, _) | (_, 3) => 0,
-        (true, _) if subsampled => 4,
-        (true, _) => 2,
+        // Alpha is resampled: on a slow wave that is half a step of the wave.
+        (_, 3) => components(info)[3].most() / 64,
+        // RGB and grey only change their depth, and that is exact.
+        (false, _) => 0,
+        // Twice as many colour differences as went in: half a step of their wave.
+        (true, _) if is_subsampled => components(info)[component].most() / 64,
+        // Rounding to the samples of RGB and back, each half a level.
+        (true, _) => 1,
+    }
+}
+
+/// The largest difference of every component to the input's pixels repeated.
+fn worst(input: &VideoInfo, output: &VideoInfo, before: &[Samples], after: &[Samples]) -> Vec<u32> {
+    let scale = output.width() as usize / input.width() as usize;
+    let differences = before.iter().zip(after).map(|(before, after)| {
+        let mut worst = 0;
+        for y in 0..after.height() {
+            for x in 0..after.width {
+                // At an odd size the last colour difference reaches over the edge.
+                let (from_x, from_y) =
+                    ((x / scale).min(before.width - 1), (y / scale).min(before.height() - 1));
+                worst = worst.max(before.at(from_x, from_y).abs_diff(after.at(x, y)));
+            }
+        }
+        worst
+    });
+    differences.collect()
+}
+
+fn check(format: VideoFormat, sizes: &[(usize, usize)], pad: bool, colours: &str) {
+    let mut bench = Bench::new("nearest-x2", &[]);
+    for &(width, height) in sizes {
+        let mut input = info(format, width, height);
+        if !colours.is_empty() && input.is_yuv() {
+            let colours = colours.parse::<VideoColorimetry>().unwrap();
+            input = VideoInfo::builder(format, width as u32, height as u32)
+                .colorimetry(&colours)
+                .build()
+                .unwrap();
+        }
+        let picture = scene(&input);
+        bench.info(&input);
+        let sent = if pad { padded(&input, 0xee, &picture) } else { frame(&input, &picture) };
+        let before = read(&input, &sent);
+        let made = bench.frame(sent);
+        let output = bench.made();
+        let double = (format, 2 * input.width(), 2 * input.height());
+        assert_eq!((output.format(), output.width(), output.height()), double);
+        let worst = worst(&input, &output, &before, &read(&output, &made));
+        let allowed: Vec<u32> = (0..worst.len()).map(|c| tolerance(&input, c)).collect();
+        let fits = worst.iter().zip(&allowed).all(|(worst, allowed)| worst <= allowed);
+        assert!(fits, "{format:?} {width}x{height} {colours}: off by {worst:?}, allowed {allowed:?}");
     }
 }
 
 #[test]
 fn every_format_gives_its_pixels_repeated_at_every_size() {
     for format in formats() {
-        let mut bench = Bench::new("nearest-x2", &[]);
-        let mut worst = vec![0; 4];
-        for (width, height) in SIZES {
-            let input = info(format, width, height);
-            let picture = scene(&input);
+        check(format, &SIZES, false, "");
+    }
+}
+
+#[test]
+fn colours_stay_what_they_are_in_every_matrix_and_range() {
+    for format in formats() {
+        for colours in ["bt601", "bt709", "bt2020", "bt2100-pq", "1:4:16:4", "1:3:5:1", "smpte240m"] {
+            check(format, &[(35, 17)], false, colours);
+        }
+    }
+}
+
+#[test]
+fn rows_and_planes_may_lie_anywhere_and_their_padding_is_never_read() {
+    for format in formats() {
+        check(format, &[(17, 19), (33, 8), (1, 1)], true, "");
+    }
+}
+
+#[test]
+fn padding_of_the_output_is_never_written() {
+    for format in formats() {
+        for (width, height) in [(17, 19), (33, 8)] {
+            let (input, output) = (info(format, width, height), info(format, 2 * width, 2 * height));
+            let mut bench = Bench::new("nearest-x2", &[]);
+            let pool = PoisonPool::new(&output);
+            let expected = padded(&output, POISON, |_, _, _| 0);
+            propose(&bench.element.static_pad("src").unwrap(), &pool, expected.size());
             bench.info(&input);
-            let made = bench.frame(frame(&input, &picture));
-            let output = bench.made();
-            assert_eq!(
-                (output.format(), output.width(), output.height()),
-                (format, 2 * input.width(), 2 * input.height())
+            let picture = scene(&input);
+            let sent = frame(&input, &picture);
+            let before = read(&input, &sent);
+            let made = bench.frame(sent);
+            assert_eq!(made.size(), expected.size(), "{format:?}: not from the pool of downstream");
+            let worst = worst(&input, &output, &before, &read(&output, &made));
+            assert!(
+                worst.iter().enumerate().all(|(c, &worst)| worst <= tolerance(&input, c)),
+                "{format:?}: {worst:?}"
             );
-            let before = read(&input, &frame(&input, &picture));
-            for (c, after) in read(&output, &made).iter().enumerate() {
-                let (across, down) = (
-                    before[c].width as f64 / after.width as f64,
-                    before[c].height() as f64 / after.height() as f64,
-                );
-                for y in 0..after.height() {
-                    for x in 0..after.width {
-                        let from = before[c].at((x as f64 * across) as usize, (y as f64 * down) as usize);
-                        let off = from.abs_diff(after.at(x, y));
-                        worst[c] = worst[c].max(off);
-                    }
-                }
+            // With its samples struck out, only poison is left.
+            let (mut made, mut expected) = (made.copy_deep().unwrap(), expected);
+            strike_out(&output, made.make_mut());
+            strike_out(&output, expected.make_mut());
+            let poison = made.map_readable().unwrap();
+            let untouched = expected.map_readable().unwrap();
+            let written = poison.iter().zip(untouched.iter()).filter(|(a, b)| a != b).count();
+            assert_eq!(written, 0, "{format:?} {width}x{height}: {written} bytes of padding");
+        }
+    }
+}
+
+#[test]
+fn deep_formats_keep_every_one_of_their_levels() {
+    for format in formats() {
+        let input = info(format, 512, 128);
+        let parts = components(&input);
+        if parts[0].depth == 8 {
+            continue;
+        }
+        let black = 16 << (parts[0].depth - 8);
+        let legal = black..=235 << (parts[0].depth - 8);
+        for (range, colours) in [(0..=parts[0].most(), "1:3:5:1"), (legal, "bt709")] {
+            let mut builder = VideoInfo::builder(format, 512, 128);
+            let colours = colours.parse::<VideoColorimetry>().unwrap();
+            if input.is_yuv() {
+                builder = builder.colorimetry(&colours);
+            }
+            let input = builder.build().unwrap();
+            let levels: Vec<u32> = range.collect();
+            let middle = parts[0].most() / 2 + 1;
+            // Grey in YUV, the same level in all three of RGB.
+            let picture = |c: usize, x: usize, y: usize| match c {
+                0 => levels[(y * 512 + x) % levels.len()],
+                3 => parts[3].most(),
+                _ if input.is_yuv() => middle,
+                _ => levels[(y * 512 + x) % levels.len()],
+            };
+            let mut bench = Bench::new("nearest-x2", &[]);
+            bench.info(&input);
+            let made = bench.frame(frame(&input, picture));
+            let made = read(&bench.made(), &made);
+            let seen: BTreeSet<u32> = made[0].values.iter().copied().collect();
+            assert_eq!(seen.len(), levels.len(), "{format:?}: {} levels", seen.len());
+            assert_eq!((seen.first(), seen.last()), (levels.first(), levels.last()), "{format:?}");
+            for (at, &sample) in made[0].values.iter().enumerate() {
+                assert_eq!(sample, picture(0, at % 1024 / 2, at / 1024 / 2), "{format:?} at {at}");
             }
         }
-        println!("{format:?}: {worst:?}");
+    }
+}
+
+#[test]
+fn alpha_is_passed_on_straight_and_never_moves_the_colours() {
+    for format in formats() {
+        let input = info(format, 24, 16);
+        let parts = components(&input);
+        if parts.len() < 4 {
+            continue;
+        }
+        // Transparent to the left, opaque to the right, and half-way a column in between.
+        let alpha = |x: usize| [0, parts[3].most() / 2, parts[3].most()][x / 8];
+        let colours = scene(&input);
+        let mut bench = Bench::new("nearest-x2", &[]);
+        bench.info(&input);
+        let sent = frame(&input, |c, x, y| if c == 3 { alpha(x) } else { colours(c, x, y) });
+        let before = read(&input, &sent);
+        let made = bench.frame(sent);
+        let output = bench.made();
+        let after = read(&output, &made);
+        for x in 0..48 {
+            // The resampler rings for three pixels around an edge.
+            if (x / 2) % 8 < 4 || (x / 2) % 8 > 4 {
+                continue;
+            }
+            let expected = alpha(x / 2);
+            let off = (0..32).map(|y| after[3].at(x, y).abs_diff(expected)).max().unwrap();
+            assert!(off <= parts[3].most() / 100, "{format:?} at {x}: off by {off}");
+        }
+        let worst = worst(&input, &output, &before, &after);
+        assert!((0..3).all(|c| worst[c] <= tolerance(&input, c)), "{format:?}: {worst:?}");
     }
 }

@@ -136,7 +136,7 @@ pub fn info(format: VideoFormat, width: usize, height: usize) -> VideoInfo {
 /// Where a component lies, read off the description of the format.
 #[derive(Clone, Copy, Debug)]
 pub struct Component {
-    plane: u32,
+    pub plane: u32,
     offset: usize,
     step: usize,
     shift: u32,
@@ -176,6 +176,21 @@ pub fn fill(
     sample: impl Fn(usize, usize, usize) -> u32,
 ) {
     buffer.map_writable().unwrap().fill(poison);
+    write(info, buffer, sample);
+}
+
+/// Sets every sample of a frame to zero, and the fourth byte of a pixel that has three.
+pub fn strike_out(info: &VideoInfo, buffer: &mut gst::BufferRef) {
+    write(info, buffer, |_, _, _| 0);
+    let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, info).unwrap();
+    let (stride, width) = (frame.plane_stride()[0] as usize, info.width() as usize);
+    if info.is_rgb() && info.n_components() == 3 && info.format_info().pixel_stride()[0] == 4 {
+        let rows = frame.plane_data_mut(0).unwrap().chunks_mut(stride);
+        rows.take(info.height() as usize).for_each(|row| row[..4 * width].fill(0));
+    }
+}
+
+fn write(info: &VideoInfo, buffer: &mut gst::BufferRef, sample: impl Fn(usize, usize, usize) -> u32) {
     let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, info).unwrap();
     for (c, at) in components(info).into_iter().enumerate() {
         let stride = frame.plane_stride()[at.plane as usize] as usize;

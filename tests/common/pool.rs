@@ -54,16 +54,17 @@ impl PoisonPool {
     }
 }
 
-/// A frame with rows longer than they need to be and planes that start late.
+/// A frame with rows longer than they need to be and planes that start late, both at no
+/// multiple of eight bytes (GStreamer itself needs four).
 pub fn padded(info: &VideoInfo, poison: u8, sample: impl Fn(usize, usize, usize) -> u32) -> gst::Buffer {
-    let (mut offsets, mut strides, mut end) = (Vec::new(), Vec::new(), 64);
+    let (mut offsets, mut strides, mut end) = (Vec::new(), Vec::new(), 68);
     let rows = super::components(info);
     for plane in 0..info.n_planes() {
-        let stride = info.stride()[plane as usize] as usize + 24;
+        let stride = info.stride()[plane as usize] as usize + 20;
         let height = rows.iter().filter(|c| c.plane == plane).map(|c| c.height).max().unwrap();
         offsets.push(end);
         strides.push(stride as i32);
-        end += stride * height + 40;
+        end += stride * height + 12;
     }
     let mut buffer = gst::Buffer::with_size(end).unwrap();
     let writable = buffer.get_mut().unwrap();
