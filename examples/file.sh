@@ -18,6 +18,10 @@ case $out in
 esac
 
 # Only a file that has sound gets a branch for it: a muxer waits for every pad.
+command -v gst-discoverer-1.0 >/dev/null || {
+    echo "gst-discoverer-1.0 is missing: install the package gstreamer1.0-plugins-base-apps" >&2
+    exit 1
+}
 branch=
 if gst-discoverer-1.0 "$in" 2>/dev/null | grep -q '  audio'; then
     branch="d. ! queue max-size-time=0 max-size-buffers=0 max-size-bytes=100000000 ! audioconvert ! audioresample ! $sound ! mux."
