@@ -1,0 +1,118 @@
+//! OUT, which exists under its own name only when it is whole.
+
+use std::fs::{File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::failure::Failure;
+
+/// A hidden file beside OUT that becomes OUT at the end. Dropped before, it is
+/// removed.
+pub struct Output {
+    path: PathBuf,
+    part: NamedTempFile,
+    overwrite: bool,
+}
+
+impl Output {
+    /// Refuses what must not be written before any work is done, and opens the
+    /// hidden file.
+    pub fn create(path: &Path, overwrite: bool) -> Result<Output, Failure> {
+        let shown = path.display();
+        if path.is_dir() {
+            return Err(Failure::Usage(format!("{shown}: is a directory; name the file to write")));
+        }
+        if path.exists() && !overwrite {
+            return Err(Failure::Usage(format!("{shown}: exists already; pass --overwrite to replace it")));
+        }
+        let name = path
+            .file_name()
+            .ok_or_else(|| Failure::Usage(format!("{shown}: is not the name of a file")))?
+            .to_string_lossy();
+        let part = tempfile::Builder::new()
+            .prefix(&format!(".{name}."))
+            .suffix(".part")
+            // Less the umask, like any file that a program creates.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder(path))
+            .map_err(|err| {
+                Failure::Failed(format!(
+                    "{shown}: cannot write in {}: {}",
+                    folder(path).display(),
+                    plain(&err)
+                ))
+            })?;
+        Ok(Output { path: path.to_owned(), part, overwrite })
+    }
+
+    /// Where to write meanwhile.
+    pub fn part(&self) -> &Path {
+        self.part.path()
+    }
+
+    /// Bytes written so far.
+    pub fn size(&self) -> u64 {
+        self.part.as_file().metadata().map_or(0, |about| about.size())
+    }
+
+    /// Puts the whole file on the disk and gives it its name.
+    pub fn finish(self) -> Result<(), Failure> {
+        let shown = self.path.display().to_string();
+        let cannot =
+            |err: &std::io::Error| Failure::Failed(format!("{shown}: cannot be finished: {}", plain(err)));
+        self.part.as_file().sync_all().map_err(|err| cannot(&err))?;
+        let renamed = if self.overwrite {
+            self.part.persist(&self.path)
+        } else {
+            // Somebody may have made OUT meanwhile: theirs stays.
+            self.part.persist_noclobber(&self.path)
+        };
+        renamed.map_err(|err| cannot(&err.error))?;
+        // The new name itself also has to survive a power cut. Some file
+        // systems cannot sync a directory; the file is complete regardless.
+        let _ = File::open(folder(&self.path)).and_then(|folder| folder.sync_all());
+        Ok(())
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.part.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.part.flush()
+    }
+}
+
+/// Whether both names lead to one file, through whatever links.
+pub fn same_file(one: &Path, other: &Path) -> bool {
+    match (std::fs::metadata(one), std::fs::metadata(other)) {
+        (Ok(one), Ok(other)) => one.dev() == other.dev() && one.ino() == other.ino(),
+        _ => false,
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// An error without the path of the hidden file, which means nothing to a user.
+fn plain(err: &std::io::Error) -> String {
+    match err.kind() {
+        std::io::ErrorKind::NotFound => "there is no such directory".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        std::io::ErrorKind::StorageFull => "no space left on the disk".into(),
+        std::io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only".into(),
+        std::io::ErrorKind::AlreadyExists => {
+            "a file of that name appeared meanwhile; pass --overwrite to replace it".into()
+        }
+        _ => err.to_string(),
+    }
+}

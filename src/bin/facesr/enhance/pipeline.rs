@@ -1,0 +1,374 @@
+//! The pipeline that a plan asks for.
+//!
+//! ```text
+//! filesrc - parsebin - multiqueue - decodebin - queue - [deinterlace] [videoflip] videoconvert
+//!                          |                              - facesr - queue - videoconvert - encoder - muxer - filesink
+//!                          `- sound, subtitles, untouched --------------------------------------------'
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use super::container::Container;
+use super::counts::Counts;
+use super::deinterlace;
+use super::input::Input;
+use super::missing::package;
+use super::streams::{Handling, Plan, Track};
+use super::{Arguments, join, make, text};
+use crate::failure::{Failure, one_line};
+
+/// The factory that does the work.
+pub const ENHANCER: &str = "facesr";
+
+/// Coded data that the multiqueue holds per stream, in bytes. Sound has to wait
+/// there for the frames that the element and the encoder's lookahead hold, and
+/// for as much as the file is interleaved badly: this is half an hour of it.
+const QUEUED_BYTES: u32 = 64 << 20;
+
+/// Decoded pictures that wait on either side of the element: enough for the
+/// decoder and the encoder to work while the network does, and no more, since
+/// each is a full picture.
+const PICTURES: u32 = 2;
+
+/// Least ticks per second of an MP4 track. A multiple of the nominal rate not
+/// below this holds a constant rate exactly and any other to 6 microseconds.
+const LEAST_TIMESCALE: u32 = 90_000;
+
+/// Parsers for encoders whose output the muxer does not take as it comes.
+const PARSERS: &[(&str, &str)] = &[
+    ("video/x-h264", "h264parse"),
+    ("video/x-h265", "h265parse"),
+    ("video/x-av1", "av1parse"),
+    ("video/x-vp9", "vp9parse"),
+];
+
+/// A pipeline ready to play.
+pub struct Graph {
+    /// All of it.
+    pub pipeline: gst::Pipeline,
+    /// The element `facesr`.
+    pub enhancer: gst::Element,
+    /// What has passed so far.
+    pub counts: Arc<Counts>,
+    /// Elements that read IN; what fails in them is IN's fault.
+    pub readers: Vec<gst::Element>,
+    /// Where an end of stream, put in by hand, reaches every track's muxer pad.
+    pub drains: Vec<gst::Pad>,
+}
+
+impl Graph {
+    /// Builds everything from IN to the file `part`.
+    pub fn build(
+        input: &Input,
+        plan: &Plan,
+        container: &Container,
+        arguments: &Arguments,
+        part: &Path,
+    ) -> Result<Graph, Failure> {
+        let enhancer = make(ENHANCER)?;
+        arguments.element.apply(&enhancer)?;
+        let source = make("filesrc")?;
+        source.set_property("location", &input.path);
+        let parse = make("parsebin")?;
+        let queue = make("multiqueue")?;
+        queue.set_property("max-size-buffers", 0u32);
+        queue.set_property("max-size-bytes", QUEUED_BYTES);
+        queue.set_property("max-size-time", 0u64);
+        let sink = make("filesink")?;
+        sink.set_property("location", part);
+        sink.set_property("sync", false);
+
+        let pipeline = gst::Pipeline::new();
+        // Nothing is shown, so nothing has to wait for a clock.
+        pipeline.use_clock(None::<&gst::Clock>);
+        join(&pipeline, &[&source, &parse])?;
+        pipeline.add_many([&queue, &sink]).map_err(cannot_join)?;
+        let end = match container.muxer {
+            Some(muxer) => {
+                let muxer = make(muxer)?;
+                if muxer.has_property("movie-timescale") {
+                    muxer.set_property("movie-timescale", LEAST_TIMESCALE);
+                }
+                pipeline.add(&muxer).map_err(cannot_join)?;
+                muxer.link(&sink).map_err(cannot_join)?;
+                muxer
+            }
+            None => sink,
+        };
+        let mut graph = Graph {
+            pipeline,
+            enhancer,
+            counts: Arc::default(),
+            readers: vec![source, parse.clone()],
+            drains: Vec::new(),
+        };
+        let mut entries = Vec::new();
+        for track in &plan.tracks {
+            let entry = queue.request_pad_simple("sink_%u").ok_or_else(no_pad)?;
+            let exit = queue.static_pad(&entry.name().replace("sink", "src")).ok_or_else(no_pad)?;
+            Counts::watch_end(&graph.counts, &exit);
+            let goal = goal(track, container, input, &end)?;
+            graph.add_track(track, &entry, &exit, &goal, (input, container, arguments))?;
+            entries.push((track.stream.id.clone(), entry));
+        }
+        parse.connect_pad_added(move |_, pad| {
+            let id = pad.stream_id();
+            let entry = entries.iter().find(|(stream, _)| Some(stream.as_str()) == id.as_deref());
+            if let Some((_, entry)) = entry {
+                // Linked without a look at the caps: what does not fit fails
+                // with an error, where a track that stays away would be waited
+                // for. A pad left alone is a stream that the plan drops.
+                let _ = pad.link_full(entry, gst::PadLinkCheck::empty());
+            }
+        });
+        Ok(graph)
+    }
+
+    fn add_track(
+        &mut self,
+        track: &Track,
+        entry: &gst::Pad,
+        exit: &gst::Pad,
+        goal: &gst::Pad,
+        (input, container, arguments): (&Input, &Container, &Arguments),
+    ) -> Result<(), Failure> {
+        match track.handling {
+            Handling::Copy(None) => {
+                self.drains.push(entry.clone());
+                link(exit, goal)
+            }
+            Handling::Copy(Some(parser)) => {
+                self.drains.push(entry.clone());
+                let parser = make(parser)?;
+                self.pipeline.add(&parser).map_err(cannot_join)?;
+                link(exit, &sink_pad(&parser)?)?;
+                link(&src_pad(&parser)?, goal)
+            }
+            Handling::Text(text) => {
+                self.drains.push(entry.clone());
+                text.attach(exit);
+                let plain = bin(text::PLAIN)?;
+                join(&self.pipeline, &[&plain])?;
+                link(exit, &sink_pad(&plain)?)?;
+                link(&src_pad(&plain)?, goal)
+            }
+            Handling::Encode => {
+                let encoder = bin(container.audio_encoder)?;
+                let head = self.decoded(exit, 0)?;
+                join(&self.pipeline, &[&encoder])?;
+                head.link(&encoder).map_err(cannot_join)?;
+                link(&src_pad(&encoder)?, goal)
+            }
+            Handling::Enhance => {
+                let head = self.decoded(exit, PICTURES)?;
+                let tail = self.enhanced(&head, input, container, arguments)?;
+                link(&src_pad(&tail)?, goal)
+            }
+        }
+    }
+
+    /// A decoder behind `exit`, and the queue that holds what it makes:
+    /// `buffers`, or as usual when 0.
+    fn decoded(&mut self, exit: &gst::Pad, buffers: u32) -> Result<gst::Element, Failure> {
+        let decoder = make("decodebin")?;
+        let queue = queue(buffers)?;
+        self.pipeline.add_many([&decoder, &queue]).map_err(cannot_join)?;
+        link(exit, &sink_pad(&decoder)?)?;
+        let entry = sink_pad(&queue)?;
+        self.drains.push(entry.clone());
+        self.readers.push(decoder.clone());
+        decoder.connect_pad_added(move |_, pad| {
+            // One stream goes in, so one comes out.
+            let _ = pad.link(&entry);
+        });
+        Ok(queue)
+    }
+
+    /// Everything between the decoded picture and the muxer. Answers the last
+    /// element.
+    fn enhanced(
+        &self,
+        head: &gst::Element,
+        input: &Input,
+        container: &Container,
+        arguments: &Arguments,
+    ) -> Result<gst::Element, Failure> {
+        let mut chain = vec![head.clone()];
+        if let Some(rate) = arguments.deinterlace {
+            chain.push(converter()?);
+            chain.push(filter(deinterlace::FORMATS)?);
+            chain.push(rate.element()?);
+        }
+        if input.turned {
+            // Formats that videoflip does not know are converted, but only for
+            // pictures that need turning.
+            chain.push(converter()?);
+            let flip = make("videoflip")?;
+            flip.set_property_from_str("video-direction", "auto");
+            chain.push(flip);
+        }
+        chain.push(converter()?);
+        chain.push(self.enhancer.clone());
+        chain.push(queue(PICTURES)?);
+        chain.push(converter()?);
+        let description = container.video_encoder(arguments.encoder.as_deref(), arguments.lossless)?;
+        let encoder = match arguments.encoder {
+            Some(_) => {
+                bin(description).map_err(|err| Failure::Usage(format!("--encoder {description}: {err}")))?
+            }
+            None => {
+                chain.push(filter(if arguments.lossless { "video/x-raw" } else { container.raw })?);
+                if container.needs_even_size && !arguments.lossless {
+                    chain.push(even_size()?);
+                }
+                bin(description)?
+            }
+        };
+        chain.push(encoder.clone());
+        let coded = src_pad(&encoder)?.query_caps(None);
+        if container.muxer.is_some() && !container.takes("video_%u", &coded) {
+            let parser = PARSERS.iter().find(|(media, _)| coded.iter().any(|caps| caps.name() == media));
+            let (_, parser) = parser.ok_or_else(|| {
+                Failure::Usage(format!(
+                    "--encoder {description}: .{} cannot hold what it makes",
+                    container.extensions[0]
+                ))
+            })?;
+            chain.push(make(parser)?);
+        }
+        for element in &chain {
+            // A frame that comes late is still wanted.
+            if element.has_property("qos") {
+                element.set_property("qos", false);
+            }
+        }
+        let elements: Vec<_> = chain.iter().collect();
+        self.pipeline.add_many(&elements[1..]).map_err(cannot_join)?;
+        gst::Element::link_many(elements).map_err(cannot_join)?;
+        Counts::watch_frames(&self.counts, &sink_pad(&self.enhancer)?, &src_pad(&self.enhancer)?);
+        chain.pop().ok_or_else(no_pad)
+    }
+}
+
+/// The pad that a finished track is linked to.
+fn goal(
+    track: &Track,
+    container: &Container,
+    input: &Input,
+    end: &gst::Element,
+) -> Result<gst::Pad, Failure> {
+    if container.muxer.is_none() {
+        return sink_pad(end);
+    }
+    let pad = end.request_pad_simple(track.pad).ok_or_else(no_pad)?;
+    if track.handling == Handling::Enhance && container.has_timescale && pad.has_property("trak-timescale") {
+        let rate = input.frame_rate().map_or(1, |rate| rate.numer().unsigned_abs());
+        pad.set_property("trak-timescale", timescale(rate));
+    }
+    Ok(pad)
+}
+
+/// The smallest multiple of `rate` that is fine enough.
+fn timescale(rate: u32) -> u32 {
+    rate.saturating_mul(LEAST_TIMESCALE.div_ceil(rate.max(1)))
+}
+
+fn converter() -> Result<gst::Element, Failure> {
+    let converter = make("videoconvert")?;
+    // 0 is one thread per core.
+    converter.set_property("n-threads", 0u32);
+    Ok(converter)
+}
+
+fn filter(caps: &str) -> Result<gst::Element, Failure> {
+    let filter = make("capsfilter")?;
+    filter.set_property_from_str("caps", caps);
+    Ok(filter)
+}
+
+/// Cuts off the last column or row where there is an odd number of them.
+fn even_size() -> Result<gst::Element, Failure> {
+    let crop = make("videocrop")?;
+    let weak = crop.downgrade();
+    sink_pad(&crop)?.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let (Some(gst::PadProbeData::Event(event)), Some(crop)) = (&info.data, weak.upgrade())
+            && let gst::EventView::Caps(caps) = event.view()
+            && let Some(caps) = caps.caps().structure(0)
+        {
+            crop.set_property("right", caps.get::<i32>("width").unwrap_or(0) % 2);
+            crop.set_property("bottom", caps.get::<i32>("height").unwrap_or(0) % 2);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(crop)
+}
+
+fn queue(buffers: u32) -> Result<gst::Element, Failure> {
+    let queue = make("queue")?;
+    if buffers > 0 {
+        queue.set_property("max-size-buffers", buffers);
+        queue.set_property("max-size-bytes", 0u32);
+        queue.set_property("max-size-time", 0u64);
+    }
+    Ok(queue)
+}
+
+/// Elements from a description, or the package that has the missing one.
+fn bin(description: &str) -> Result<gst::Element, Failure> {
+    match gst::parse::bin_from_description(description, true) {
+        Ok(bin) => Ok(bin.upcast()),
+        Err(err) if err.matches(gst::ParseError::NoSuchElement) => {
+            let missing = description.split_whitespace().find(|word| {
+                word.starts_with(|first: char| first.is_ascii_alphabetic())
+                    && !word.contains(['=', '/'])
+                    && gst::ElementFactory::find(word).is_none()
+            });
+            let missing = missing.unwrap_or(description);
+            Err(Failure::Failed(format!(
+                "the element {missing} is not installed; try: apt install {}",
+                package(missing)
+            )))
+        }
+        Err(err) => Err(Failure::Failed(one_line(err.message()))),
+    }
+}
+
+fn link(from: &gst::Pad, to: &gst::Pad) -> Result<(), Failure> {
+    from.link(to)
+        .map(drop)
+        .map_err(|err| Failure::Failed(format!("cannot connect {} to {}: {err}", from.name(), to.name())))
+}
+
+fn sink_pad(element: &gst::Element) -> Result<gst::Pad, Failure> {
+    element.static_pad("sink").ok_or_else(no_pad)
+}
+
+fn src_pad(element: &gst::Element) -> Result<gst::Pad, Failure> {
+    element.static_pad("src").ok_or_else(no_pad)
+}
+
+fn no_pad() -> Failure {
+    Failure::Failed("an element of the pipeline lacks a pad that it should have".into())
+}
+
+fn cannot_join(err: gst::glib::BoolError) -> Failure {
+    Failure::Failed(format!("cannot build the pipeline: {}", one_line(&err.message)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timescale_holds_the_nominal_rate_exactly() {
+        for rate in [1, 10, 24, 25, 2997, 24_000, 30_000, 60_000, 90_000, 120_000, 1_000_000] {
+            let scale = timescale(rate);
+            assert!(scale.is_multiple_of(rate) && scale >= LEAST_TIMESCALE, "{rate}: {scale}");
+            assert!(scale < LEAST_TIMESCALE + rate.max(LEAST_TIMESCALE), "{rate}: {scale}");
+        }
+    }
+}

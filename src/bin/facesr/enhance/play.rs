@@ -1,0 +1,163 @@
+//! Runs a pipeline to its end, whatever that is.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use super::input::Input;
+use super::missing::Missing;
+use super::pipeline::Graph;
+use super::progress::Progress;
+use super::stats::Summary;
+use crate::failure::{Failure, one_line};
+use crate::interrupt;
+
+/// How often the progress is drawn and Ctrl-C looked at.
+const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+
+/// How long a frame that is under way may hold up the end. Past it the program
+/// leaves without it.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+/// How much of the announced duration may be absent before the file counts as
+/// cut off: containers round, and a last packet may be shorter than the rest.
+const TOLERATED_GAP: gst::ClockTime = gst::ClockTime::from_mseconds(500);
+
+/// Plays until the end of IN, an error, or Ctrl-C.
+pub fn play(graph: Graph, input: &Input, progress: &mut Progress) -> Result<Summary, Failure> {
+    let started = Instant::now();
+    let result = watch(&graph, input, progress);
+    let seconds = started.elapsed().as_secs_f64();
+    // Read while the element still has its network.
+    let summary = result.map(|warnings| Summary::new(&graph, seconds, warnings));
+    stop(&graph.pipeline);
+    summary
+}
+
+fn watch(graph: &Graph, input: &Input, progress: &mut Progress) -> Result<Vec<String>, Failure> {
+    let bus = graph.pipeline.bus().ok_or_else(|| Failure::Failed("a pipeline without a bus".into()))?;
+    let mut missing = Missing::default();
+    let mut damage: Option<String> = None;
+    let mut warnings = Vec::new();
+    // A failed start is told in full by the error message that follows it.
+    let _ = graph.pipeline.set_state(gst::State::Playing);
+    loop {
+        if interrupt::asked() {
+            return Err(Failure::Interrupted(format!(
+                "{} frames were done, nothing was written",
+                graph.counts.enhanced()
+            )));
+        }
+        progress.tick(&graph.counts);
+        let Some(message) = bus.timed_pop(TICK) else { continue };
+        match message.view() {
+            gst::MessageView::Eos(_) => break,
+            gst::MessageView::Element(_) => missing.note(&message),
+            gst::MessageView::Warning(warning) if message.src() == Some(graph.enhancer.upcast_ref()) => {
+                warnings.push(one_line(warning.error().message()));
+            }
+            gst::MessageView::Error(error) => match judge(graph, input, error) {
+                // The rest of a damaged file is lost, but not what came before.
+                Err(Failure::Input(line)) if graph.counts.enhanced() > 0 => {
+                    if damage.is_none() {
+                        drain(graph);
+                    }
+                    damage.get_or_insert(line);
+                }
+                Err(failure) => return Err(missing.or(&input.path, failure)),
+                Ok(()) => {}
+            },
+            _ => {}
+        }
+    }
+    progress.tick(&graph.counts);
+    warnings.extend(conclude(graph, input, damage)?);
+    Ok(warnings)
+}
+
+/// Whose fault an error is.
+fn judge(graph: &Graph, input: &Input, error: &gst::message::Error) -> Result<(), Failure> {
+    let Some(source) = error.src() else { return Err(Failure::Failed(one_line(error.error().message()))) };
+    let within = |element: &gst::Element| source == element || source.has_as_ancestor(element);
+    if within(&graph.enhancer) {
+        return Err(Failure::from_element(error));
+    }
+    let details = error.debug().map(|text| text.to_string()).unwrap_or_default();
+    let cause = error.error();
+    if details.contains("not-negotiated") {
+        return Err(Failure::Failed(format!(
+            "{}: the picture changes its size or format at frame {}, which OUT cannot follow; cut the file there",
+            input.path.display(),
+            graph.counts.decoded()
+        )));
+    }
+    if graph.readers.iter().any(within) {
+        return Err(Failure::Input(format!(
+            "{}: cannot be read: {}",
+            input.path.display(),
+            one_line(cause.message())
+        )));
+    }
+    if cause.matches(gst::ResourceError::NoSpaceLeft) {
+        return Err(Failure::Failed("no space left on the disk that OUT is on; nothing was written".into()));
+    }
+    let name = source.downcast_ref::<gst::Element>().and_then(|element| element.factory());
+    let name = name.map_or_else(|| source.name().to_string(), |factory| factory.name().to_string());
+    Err(Failure::Failed(format!("{name}: {}", one_line(cause.message()))))
+}
+
+/// Ends every track by hand, so that the muxer completes the file.
+fn drain(graph: &Graph) {
+    for pad in graph.drains.clone() {
+        // Each waits for whatever its own thread still does.
+        std::thread::spawn(move || pad.send_event(gst::event::Eos::new()));
+    }
+}
+
+/// What to warn of after a run that came to its end.
+fn conclude(graph: &Graph, input: &Input, damage: Option<String>) -> Result<Option<String>, Failure> {
+    let shown = input.path.display();
+    let (decoded, enhanced) = (graph.counts.decoded(), graph.counts.enhanced());
+    if enhanced == 0 {
+        return Err(Failure::Input(format!("{shown}: holds no frame that can be decoded")));
+    }
+    if decoded != enhanced {
+        return Err(Failure::Failed(format!(
+            "{decoded} frames went in and {enhanced} came out; nothing was written"
+        )));
+    }
+    let end = graph.counts.end();
+    if let Some(damage) = damage {
+        return Ok(Some(format!(
+            "{damage}; what came before is kept: {enhanced} frames, {:.1} s",
+            seconds(end)
+        )));
+    }
+    let announced = input.duration.filter(|_| !input.is_still);
+    Ok(announced.filter(|duration| end + TOLERATED_GAP < *duration).map(|duration| {
+        format!(
+            "{shown}: is cut off: {:.1} s of {:.1} s could be read, {enhanced} frames, and are kept",
+            seconds(end),
+            seconds(duration)
+        )
+    }))
+}
+
+fn seconds(time: gst::ClockTime) -> f64 {
+    time.nseconds() as f64 / 1e9
+}
+
+/// Stops the pipeline, but does not wait for a frame that takes long: the
+/// hidden file is removed in any case, and leaving ends the thread.
+fn stop(pipeline: &gst::Pipeline) {
+    let (done, wait) = mpsc::channel();
+    let pipeline = pipeline.clone();
+    std::thread::spawn(move || {
+        let _ = pipeline.set_state(gst::State::Null);
+        // Nobody listens any more when patience has run out.
+        let _ = done.send(());
+    });
+    let _ = wait.recv_timeout(PATIENCE);
+}

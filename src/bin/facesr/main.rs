@@ -1,0 +1,55 @@
+//! The program `facesr`: enhances a file without a pipeline to write.
+//!
+//! Everything that touches pixels happens in the element of the same name;
+//! here is what a file needs around it. Exit codes: 0 done, 1 failed, 2 wrong
+//! usage, 3 input unreadable or unsupported, 4 model or provider unavailable.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod enhance;
+mod failure;
+mod interrupt;
+mod options;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+/// Upscales and restores video with ONNX networks.
+#[derive(Parser)]
+#[command(name = "facesr", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Enhance a video file or a still picture
+    Enhance(Box<enhance::Arguments>),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = start().and_then(|()| match cli.command {
+        Command::Enhance(arguments) => enhance::run(&arguments),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("facesr: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// Brings up what every command needs: GStreamer with the element in it, and
+/// a Ctrl-C that is noticed instead of killing.
+fn start() -> Result<(), Failure> {
+    gstreamer::init().map_err(|err| Failure::Failed(format!("cannot start GStreamer: {err}")))?;
+    gstfacesr::plugin_register_static()
+        .map_err(|err| Failure::Failed(format!("cannot register the element facesr: {err}")))?;
+    interrupt::install()
+}

@@ -1,0 +1,124 @@
+//! The element's properties as options of the command line.
+
+use clap::Args;
+use gstreamer as gst;
+use gstreamer::glib;
+use gstreamer::prelude::*;
+
+use crate::failure::Failure;
+
+/// One field and one row in [`ElementOptions::rows`] per property. What is not
+/// given is not set, so the defaults live in the element alone.
+#[derive(Args, Debug, Clone, Default)]
+#[command(next_help_heading = "Enhancement")]
+pub struct ElementOptions {
+    /// Network that upscales: a name from `facesr models` or the path of an ONNX file [default: auto]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub model: Option<String>,
+    /// How many times larger: 1 to 8, also 1.5; 0 takes the network's own factor [default: 0]
+    #[arg(long, value_name = "FACTOR")]
+    pub scale: Option<f64>,
+    /// What runs the network: auto, cpu, cuda, tensorrt or openvino [default: auto]
+    #[arg(long, value_name = "NAME", visible_alias = "provider")]
+    pub execution_provider: Option<String>,
+    /// Number of the GPU, where there are several [default: 0]
+    #[arg(long, value_name = "NUMBER")]
+    pub device: Option<i32>,
+    /// Path of the ONNX Runtime library [default: searched for]
+    #[arg(long, value_name = "FILE")]
+    pub runtime: Option<String>,
+    /// Where TensorRT keeps the engines that it builds [default: built at every start]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub model_cache_dir: Option<String>,
+    /// Threads that the processor's providers use; 0 is one per core [default: 0]
+    #[arg(long, value_name = "NUMBER")]
+    pub threads: Option<u32>,
+    /// Side of the square tiles a frame is cut into, in pixels; 0 as --memory-limit allows [default: 0]
+    #[arg(long, value_name = "PIXELS")]
+    pub tile_size: Option<u32>,
+    /// Context on every side of a tile, in pixels; 0 what the network needs [default: 0]
+    #[arg(long, value_name = "PIXELS")]
+    pub tile_overlap: Option<u32>,
+    /// Working memory of the network in MiB, about; larger frames are cut into tiles
+    #[arg(long, value_name = "MIB")]
+    pub memory_limit: Option<u32>,
+}
+
+impl ElementOptions {
+    fn rows(&self) -> [(&'static str, Option<String>); 10] {
+        [
+            ("model", text(&self.model)),
+            ("scale", text(&self.scale)),
+            ("execution-provider", text(&self.execution_provider)),
+            ("device", text(&self.device)),
+            ("runtime", text(&self.runtime)),
+            ("model-cache-dir", text(&self.model_cache_dir)),
+            ("threads", text(&self.threads)),
+            ("tile-size", text(&self.tile_size)),
+            ("tile-overlap", text(&self.tile_overlap)),
+            ("memory-limit", text(&self.memory_limit)),
+        ]
+    }
+
+    /// Sets on `element` what was given.
+    pub fn apply(&self, element: &gst::Element) -> Result<(), Failure> {
+        for (name, value) in self.rows() {
+            if let Some(value) = value {
+                set(element, name, &value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text<T: ToString>(value: &Option<T>) -> Option<String> {
+    value.as_ref().map(T::to_string)
+}
+
+/// Sets a property from text, the way gst-launch-1.0 does, but answers
+/// instead of panicking when the value does not fit.
+fn set(element: &gst::Element, name: &str, text: &str) -> Result<(), Failure> {
+    let pspec = element
+        .find_property(name)
+        .ok_or_else(|| Failure::Usage(format!("--{name}: this build of the element has no such property")))?;
+    let wrong = || Failure::Usage(format!("--{name} {text}: {}", accepted(&pspec)));
+    let value = glib::Value::deserialize_with_pspec(text, &pspec).map_err(|_| wrong())?;
+    if let Some((least, most)) = range(&pspec) {
+        let number = value.transform::<f64>().ok().and_then(|value| value.get::<f64>().ok());
+        if !number.is_some_and(|number| (least..=most).contains(&number)) {
+            return Err(wrong());
+        }
+    }
+    element.set_property_from_value(name, &value);
+    Ok(())
+}
+
+/// The least and the greatest value of a property that is a number.
+fn range(pspec: &glib::ParamSpec) -> Option<(f64, f64)> {
+    macro_rules! number {
+        ($($kind:ty),*) => { $(if let Some(range) = pspec.downcast_ref::<$kind>() {
+            return Some((range.minimum() as f64, range.maximum() as f64));
+        })* };
+    }
+    number!(
+        glib::ParamSpecDouble,
+        glib::ParamSpecFloat,
+        glib::ParamSpecInt,
+        glib::ParamSpecUInt,
+        glib::ParamSpecUInt64
+    );
+    None
+}
+
+/// What a property takes, in words.
+fn accepted(pspec: &glib::ParamSpec) -> String {
+    if let Some(choice) = pspec.downcast_ref::<glib::ParamSpecEnum>() {
+        let nicks: Vec<_> =
+            choice.enum_class().values().iter().map(|value| value.nick().to_owned()).collect();
+        return format!("must be one of {}", nicks.join(", "));
+    }
+    match range(pspec) {
+        Some((least, most)) => format!("must be a number from {least} to {most}"),
+        None => format!("does not fit ({})", pspec.blurb().unwrap_or(pspec.name())),
+    }
+}
