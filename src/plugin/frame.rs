@@ -103,6 +103,7 @@ pub struct Conversion<S> {
 
 struct Working<S> {
     converter: gst_video::VideoConverter,
+    direction: Direction,
     frame: VideoFrame<Writable>,
     coding: Option<Coding>,
     /// Used where the frame is not RGB.
@@ -136,14 +137,7 @@ impl<S: Sample> Conversion<S> {
             .build()?;
         // Its vector code for UYVY crashes on rows that start anywhere else.
         unpacked.align(&mut gst_video::VideoAlignment::new(0, 0, 0, 0, &[ROW_ALIGNMENT - 1; 4]))?;
-        let mut config = gst_video::VideoConverterConfig::new();
-        config.set_threads(0);
-        config.set_dither_method(gst_video::VideoDitherMethod::None);
-        config.set_matrix_mode(gst_video::VideoMatrixMode::None);
-        let converter = match direction {
-            Direction::In => gst_video::VideoConverter::new(info, &unpacked, Some(config)),
-            Direction::Out => gst_video::VideoConverter::new(&unpacked, info, Some(config)),
-        }?;
+        let converter = converter(info, &unpacked, direction)?;
         let buffer = gst::Buffer::with_size(unpacked.size())?;
         let frame = VideoFrame::from_buffer_writable(buffer, &unpacked)
             .map_err(|_| gst::glib::bool_error!("cannot map a frame of {unpacked:?}"))?;
@@ -151,7 +145,8 @@ impl<S: Sample> Conversion<S> {
         let size = if coding.is_some() { size(info) } else { Size::new(0, 0) };
         let channels = if info.has_alpha() { 4 } else { 3 };
         let picture = Picture::from_elem((size.height, size.width, channels), S::zeroed());
-        Ok(Self { info: info.clone(), working: Some(Working { converter, frame, coding, picture }) })
+        let working = Working { converter, direction, frame, coding, picture };
+        Ok(Self { info: info.clone(), working: Some(working) })
     }
 
     /// The picture of a frame.
@@ -159,6 +154,7 @@ impl<S: Sample> Conversion<S> {
         let Some(working) = &mut self.working else {
             return plane(frame.plane_data(0).ok()?, frame.plane_stride()[0], frame.info());
         };
+        working.forget_last_frame(&self.info).ok()?;
         working.converter.frame_ref(frame, &mut working.frame.as_mut_video_frame_ref());
         let unpacked = &working.frame;
         let unpacked = plane(unpacked.plane_data(0).ok()?, unpacked.plane_stride()[0], unpacked.info())?;
@@ -195,8 +191,36 @@ impl<S: Sample> Conversion<S> {
                 done
             }
         };
+        working.forget_last_frame(&self.info).ok()?;
         working.converter.frame_ref(&working.frame.as_video_frame_ref(), frame);
         Some(done)
+    }
+}
+
+impl<S> Working<S> {
+    /// A converter keeps the last rows that it has unpacked. Of a frame of one or two rows it
+    /// takes them for those of the next frame, so that each needs a converter of its own.
+    fn forget_last_frame(&mut self, info: &VideoInfo) -> Result<(), gst::glib::BoolError> {
+        if info.height() <= 2 {
+            self.converter = converter(info, self.frame.info(), self.direction)?;
+        }
+        Ok(())
+    }
+}
+
+/// A converter that moves samples and changes nothing but their depth.
+fn converter(
+    info: &VideoInfo,
+    unpacked: &VideoInfo,
+    direction: Direction,
+) -> Result<gst_video::VideoConverter, gst::glib::BoolError> {
+    let mut config = gst_video::VideoConverterConfig::new();
+    config.set_threads(0);
+    config.set_dither_method(gst_video::VideoDitherMethod::None);
+    config.set_matrix_mode(gst_video::VideoMatrixMode::None);
+    match direction {
+        Direction::In => gst_video::VideoConverter::new(info, unpacked, Some(config)),
+        Direction::Out => gst_video::VideoConverter::new(unpacked, info, Some(config)),
     }
 }
 
