@@ -11,7 +11,21 @@ use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
 
 /// Sizes that are odd, tiny, long and flat.
-const SIZES: [(usize, usize); 8] = [(16, 16), (17, 19), (321, 33), (640, 8), (1, 1), (3, 1), (1, 5), (7, 64)];
+const SIZES: [(usize, usize); 13] = [
+    (16, 16),
+    (17, 19),
+    (321, 33),
+    (640, 8),
+    (1, 1),
+    (3, 1),
+    (1, 5),
+    (7, 64),
+    (2, 2),
+    (3, 2),
+    (6, 3),
+    (4, 4),
+    (9, 4),
+];
 
 fn formats() -> Vec<VideoFormat> {
     common::init();
@@ -90,6 +104,8 @@ fn check(format: VideoFormat, sizes: &[(usize, usize)], pad: bool, colours: &str
         }
         let picture = scene(&input);
         bench.info(&input);
+        // Another frame before, to see that nothing of it stays.
+        bench.frame(frame(&input, |c, _, _| components(&input)[c].most() / 2));
         let sent = if pad { padded(&input, 0xee, &picture) } else { frame(&input, &picture) };
         let before = read(&input, &sent);
         let made = bench.frame(sent);

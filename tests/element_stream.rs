@@ -1,0 +1,296 @@
+//! The stream through the element: changes of caps, flushes, seeks, the end, and being started
+//! again and again.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Bench, element, frame, info, messages, read, tiny};
+use gst::prelude::*;
+use gst_app::{AppSink, AppSrc};
+use gst_video::{VideoFormat, VideoInfo};
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use gstreamer_video as gst_video;
+
+/// Far longer than anything quick takes, and far shorter than the slow frame.
+const QUICK: Duration = Duration::from_secs(4);
+
+/// A grey frame whose level is easy to find again.
+fn grey(info: &VideoInfo, level: u32) -> gst::Buffer {
+    let format = info.format_info();
+    frame(info, |c, _, _| {
+        let unit = 1 << (format.depth()[c] - 8);
+        if c > 0 && format.is_yuv() { 128 * unit } else { level * unit }
+    })
+}
+
+/// Whether all of a picture has the level, in steps of eight bits.
+fn is_grey(info: &VideoInfo, buffer: &gst::Buffer, level: u32) -> bool {
+    let depth = info.format_info().depth()[0];
+    read(info, buffer)[0].values.iter().all(|&sample| (sample >> (depth - 8)).abs_diff(level) <= 1)
+}
+
+#[test]
+fn caps_may_change_at_any_frame_and_every_frame_is_right() {
+    let mut bench = Bench::new("nearest-x2", &[]);
+    let mut level = 40;
+    for (format, width, height, rate) in [
+        (VideoFormat::I420, 32, 24, 25),
+        (VideoFormat::I420, 64, 48, 25),
+        (VideoFormat::I420, 17, 9, 25),
+        (VideoFormat::I42010le, 17, 9, 25),
+        (VideoFormat::I420, 17, 9, 25),
+        (VideoFormat::I420, 17, 9, 50),
+        (VideoFormat::Rgba64Le, 32, 24, 50),
+        (VideoFormat::Gray8, 32, 24, 0),
+        (VideoFormat::P01010le, 1, 1, 30),
+    ] {
+        let fps = gst::Fraction::new(rate, 1);
+        let input = VideoInfo::builder(format, width, height).fps(fps).build().unwrap();
+        bench.info(&input);
+        for _ in 0..2 {
+            level += 5;
+            let made = bench.frame(grey(&input, level));
+            let output = bench.made();
+            assert_eq!((output.format(), output.fps()), (format, fps));
+            assert_eq!((output.width(), output.height()), (2 * width, 2 * height));
+            assert!(is_grey(&output, &made, level), "{format:?} {width}x{height}");
+        }
+    }
+    assert_eq!(bench.count("frames"), 18);
+    assert_eq!(bench.complaints(), [""; 0]);
+}
+
+#[test]
+fn one_frame_in_is_one_frame_out_with_its_times_and_flags() {
+    let mut bench = Bench::new("nearest-x2", &[]);
+    let input = info(VideoFormat::Rgb, 16, 16);
+    bench.info(&input);
+    let ms = gst::ClockTime::from_mseconds;
+    let flags = [
+        gst::BufferFlags::empty(),
+        gst::BufferFlags::DISCONT,
+        gst::BufferFlags::MARKER | gst::BufferFlags::DELTA_UNIT,
+        gst::BufferFlags::CORRUPTED | gst::BufferFlags::RESYNC,
+        gst::BufferFlags::DROPPABLE,
+    ];
+    // Times that jump, repeat, lack, and go back.
+    let times = [Some(ms(0)), Some(ms(40)), None, Some(ms(41)), Some(ms(41)), Some(ms(5)), Some(ms(10_000))];
+    for (n, pts) in times.into_iter().cycle().take(35).enumerate() {
+        let mut buffer = grey(&input, n as u32);
+        let writable = buffer.get_mut().unwrap();
+        writable.set_pts(pts);
+        writable.set_dts(pts.map(|pts| pts + ms(1)));
+        writable.set_duration((n % 3 > 0).then(|| ms(n as u64)));
+        writable.set_offset(n as u64);
+        writable.set_flags(flags[n % flags.len()]);
+        let (dts, duration, flags) = (writable.dts(), writable.duration(), writable.flags());
+        let made = bench.frame(buffer);
+        assert_eq!((made.pts(), made.dts(), made.duration(), made.offset()), (pts, dts, duration, n as u64));
+        // Whether memory was tagged is no business of the stream.
+        let kept = made.flags() - gst::BufferFlags::TAG_MEMORY;
+        assert_eq!(kept, flags - gst::BufferFlags::TAG_MEMORY, "frame {n}");
+        assert!(is_grey(&bench.made(), &made, n as u32), "frame {n}");
+        assert!(bench.harness.try_pull().is_none());
+    }
+}
+
+#[test]
+fn events_pass_in_their_order_between_the_frames() {
+    let mut bench = Bench::new("nearest-x2", &[]);
+    let input = info(VideoFormat::Gray8, 8, 8);
+    bench.info(&input);
+    bench.frame(grey(&input, 1));
+    while bench.harness.try_pull_event().is_some() {}
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    let mut later = segment.clone();
+    later.set_start(gst::ClockTime::SECOND);
+    let mut tags = gst::TagList::new();
+    tags.get_mut().unwrap().add::<gst::tags::Title>(&"kept", gst::TagMergeMode::Append);
+    let custom = gst::Structure::builder("something-of-tomorrow").build();
+    let events = [
+        gst::event::Gap::builder(gst::ClockTime::ZERO).duration(gst::ClockTime::SECOND).build(),
+        gst::event::Segment::new(&later),
+        gst::event::Tag::new(tags),
+        gst::event::CustomDownstream::new(custom),
+        gst::event::Eos::new(),
+    ];
+    for event in events {
+        let kind = event.type_();
+        assert!(bench.harness.push_event(event), "{kind:?}");
+        assert_eq!(bench.harness.try_pull_event().map(|event| event.type_()), Some(kind));
+        if kind != gst::EventType::Eos {
+            bench.frame(grey(&input, 2));
+        }
+    }
+    assert_eq!(bench.harness.push(grey(&input, 3)), Err(gst::FlowError::Eos));
+}
+
+/// An element with the heavy network: one frame takes tens of seconds.
+fn slow() -> (gst::Element, VideoInfo) {
+    let slow = element("", &[("model", "realesrgan-x4plus")]);
+    (slow, info(VideoFormat::Rgb, 400, 300))
+}
+
+#[test]
+fn a_flush_ends_a_slow_frame_and_the_stream_goes_on() {
+    let (slow, input) = slow();
+    let mut harness = gstreamer_check::Harness::with_element(&slow, Some("sink"), Some("src"));
+    harness.set_src_caps(input.to_caps().unwrap());
+    let large = grey(&input, 100);
+    let pushing = std::thread::spawn(move || {
+        let flow = harness.push(large);
+        (harness, flow, Instant::now())
+    });
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(!pushing.is_finished(), "the frame was not slow enough to be flushed");
+    let sink = slow.static_pad("sink").unwrap();
+    let flushed = Instant::now();
+    sink.send_event(gst::event::FlushStart::new());
+    let (mut harness, flow, ended) = pushing.join().unwrap();
+    assert_eq!(flow, Err(gst::FlowError::Flushing));
+    assert!(ended - flushed < QUICK, "{:?} until the flush", ended - flushed);
+    sink.send_event(gst::event::FlushStop::new(true));
+
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    harness.push_event(gst::event::Segment::new(&segment));
+    let small = info(VideoFormat::Rgb, 8, 8);
+    harness.set_src_caps(small.to_caps().unwrap());
+    let made = harness.push_and_pull(grey(&small, 100)).unwrap();
+    let made = read(&info(VideoFormat::Rgb, 32, 32), &made);
+    assert!(made[0].values.iter().all(|level| level.abs_diff(100) < 12), "a grey frame stays grey");
+}
+
+#[test]
+fn a_pipeline_stops_in_the_midst_of_a_slow_frame() {
+    let (slow, input) = slow();
+    let source = AppSrc::builder().caps(&input.to_caps().unwrap()).build();
+    let sink = gst::ElementFactory::make("fakesink").property("sync", false).build().unwrap();
+    let pipeline = gst::Pipeline::new();
+    pipeline.add_many([source.upcast_ref(), &slow, &sink]).unwrap();
+    gst::Element::link_many([source.upcast_ref(), &slow, &sink]).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    source.push_buffer(grey(&input, 100)).unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    let started = Instant::now();
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert!(started.elapsed() < QUICK, "{:?} until the end", started.elapsed());
+    assert_eq!(messages(&pipeline.bus().unwrap()), [""; 0]);
+}
+
+/// Frames of raw video in a file, each as grey as its number.
+fn film(frames: u8) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let bytes: Vec<u8> = (0..frames).flat_map(|level| [level; 16 * 16]).collect();
+    std::fs::write(file.path(), bytes).unwrap();
+    file
+}
+
+#[test]
+fn a_file_is_played_to_its_end_and_seeks_land_where_they_should() {
+    common::init();
+    let file = film(100);
+    let pipeline = gst::parse::launch(&format!(
+        "filesrc location={} ! rawvideoparse width=16 height=16 format=gray8 framerate=25/1 ! facesr model={} execution-provider=cpu ! appsink name=sink sync=false max-buffers=2",
+        file.path().display(),
+        tiny("nearest-x2"),
+    ))
+    .unwrap();
+    let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+    let sink = pipeline.by_name("sink").unwrap().downcast::<AppSink>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let next = || {
+        let sample = sink.try_pull_sample(gst::ClockTime::from_seconds(20))?;
+        let output = VideoInfo::from_caps(sample.caps().unwrap()).unwrap();
+        let buffer = sample.buffer_owned().unwrap();
+        let level = read(&output, &buffer)[0].values.iter().copied().max().unwrap();
+        Some((buffer.pts().unwrap().mseconds() / 40, u64::from(level)))
+    };
+    for n in 0..10 {
+        assert_eq!(next(), Some((n, n)));
+    }
+    for target in [75, 3, 98, 0, 50] {
+        let time = gst::ClockTime::from_mseconds(40 * target);
+        pipeline.seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, time).unwrap();
+        assert_eq!(next(), Some((target, target)));
+        assert_eq!(next(), Some((target + 1, target + 1)));
+    }
+    for n in 52..100 {
+        assert_eq!(next(), Some((n, n)));
+    }
+    assert_eq!(next(), None);
+    assert!(sink.is_eos());
+    assert_eq!(messages(&pipeline.bus().unwrap()), [""; 0]);
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn an_element_starts_and_stops_twenty_times() {
+    let element = element("nearest-x2", &[]);
+    let pipeline = gst::Pipeline::new();
+    let source = gst::ElementFactory::make("videotestsrc").property("num-buffers", 3).build().unwrap();
+    let sink = gst::ElementFactory::make("fakesink").property("sync", false).build().unwrap();
+    pipeline.add_many([&source, &element, &sink]).unwrap();
+    let caps = gst::Caps::builder("video/x-raw").field("width", 16).field("height", 16).build();
+    source.link_filtered(&element, &caps).unwrap();
+    element.link(&sink).unwrap();
+    let bus = pipeline.bus().unwrap();
+    for round in 0..20 {
+        pipeline.set_state(gst::State::Playing).unwrap();
+        // Some rounds are cut short, some end.
+        if round % 3 > 0 {
+            let ended = bus.timed_pop_filtered(
+                gst::ClockTime::from_seconds(20),
+                &[gst::MessageType::Eos, gst::MessageType::Error],
+            );
+            assert_eq!(ended.map(|message| message.type_()), Some(gst::MessageType::Eos));
+            assert_eq!(element.property::<gst::Structure>("stats").get("frames"), Ok(3_u64));
+        }
+        let to = if round % 2 == 0 { gst::State::Null } else { gst::State::Ready };
+        pipeline.set_state(to).unwrap();
+        assert_eq!(messages(&bus), [""; 0]);
+        bus.set_flushing(true);
+        bus.set_flushing(false);
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn several_elements_work_in_one_process_in_bins_and_behind_a_tee() {
+    common::init();
+    let (two, three, one) = (tiny("nearest-x2"), tiny("nearest-x3"), tiny("identity-x1"));
+    let pipeline = gst::parse::launch(&format!(
+        "videotestsrc num-buffers=12 pattern=white ! video/x-raw,format=RGB,width=20,height=10 ! tee name=t
+         t. ! queue ! facesr execution-provider=cpu model={two} ! appsink name=a sync=false
+         t. ! queue ! ( facesr execution-provider=cpu model={three} ! facesr execution-provider=cpu model={one} ) ! appsink name=b sync=false
+         t. ! queue ! facesr scale=1 ! appsink name=c sync=false"
+    ));
+    let pipeline = pipeline.unwrap().downcast::<gst::Pipeline>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    for (name, factor) in [("a", 2), ("b", 3), ("c", 1)] {
+        let sink = pipeline.by_name(name).unwrap().downcast::<AppSink>().unwrap();
+        let mut frames = 0;
+        while let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_seconds(20)) {
+            let output = VideoInfo::from_caps(sample.caps().unwrap()).unwrap();
+            assert_eq!((output.width(), output.height()), (20 * factor, 10 * factor));
+            assert!(
+                read(&output, &sample.buffer_owned().unwrap())[1].values.iter().all(|&level| level == 255)
+            );
+            frames += 1;
+        }
+        assert_eq!((frames, sink.is_eos()), (12, true), "{name}");
+    }
+    assert_eq!(messages(&pipeline.bus().unwrap()), [""; 0]);
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn the_latency_query_is_answered_and_adds_nothing() {
+    let mut bench = Bench::new("nearest-x2", &[]);
+    bench.harness.set_live(true);
+    bench.harness.set_upstream_latency(gst::ClockTime::from_mseconds(7));
+    bench.info(&info(VideoFormat::Rgb, 8, 8));
+    assert_eq!(bench.harness.query_latency(), Some(gst::ClockTime::from_mseconds(7)));
+    assert_eq!(bench.element.property::<u32>("latency-frames"), 0);
+}
