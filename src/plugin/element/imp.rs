@@ -215,6 +215,18 @@ impl FaceSr {
         Ok(())
     }
 
+    fn open(&self) -> Result<(), EnhanceError> {
+        *self.stats.lock().unwrap() = Stats::default();
+        *self.refused.lock().unwrap() = None;
+        let settings = self.settings();
+        if settings.is_off() { Ok(()) } else { self.load(&settings, 8) }
+    }
+
+    fn close(&self) {
+        *self.state() = State::default();
+        *self.canceller.lock().unwrap() = None;
+    }
+
     fn fail(&self, failure: impl Into<Failure>) {
         failure.into().post(self.obj().upcast_ref());
     }
@@ -351,11 +363,22 @@ impl ElementImpl for FaceSr {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        if transition == gst::StateChange::PausedToReady {
+        match transition {
+            // Before data flows, so that what is missing is told at once. `start` would be the
+            // place, but there GStreamer adds an error of its own, without the reason.
+            gst::StateChange::ReadyToPaused => self.open().map_err(|err| {
+                self.fail(err);
+                gst::StateChangeError
+            })?,
             // The streaming thread must come out of a frame that may take seconds.
-            self.cancel();
+            gst::StateChange::PausedToReady => self.cancel(),
+            _ => {}
         }
-        self.parent_change_state(transition)
+        let changed = self.parent_change_state(transition);
+        if transition == gst::StateChange::PausedToReady || changed.is_err() {
+            self.close();
+        }
+        changed
     }
 }
 
@@ -363,27 +386,6 @@ impl BaseTransformImpl for FaceSr {
     const MODE: gst_base::subclass::BaseTransformMode = gst_base::subclass::BaseTransformMode::NeverInPlace;
     const PASSTHROUGH_ON_SAME_CAPS: bool = false;
     const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
-
-    /// Loads the network before data flows, so that what is missing is told at once.
-    fn start(&self) -> Result<(), gst::ErrorMessage> {
-        *self.stats.lock().unwrap() = Stats::default();
-        *self.refused.lock().unwrap() = None;
-        let settings = self.settings();
-        if settings.is_off() {
-            return Ok(());
-        }
-        self.load(&settings, 8).map_err(|err| {
-            let text = err.to_string();
-            self.fail(err);
-            gst::error_msg!(gst::LibraryError::Init, ["{text}"])
-        })
-    }
-
-    fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        *self.state() = State::default();
-        *self.canceller.lock().unwrap() = None;
-        Ok(())
-    }
 
     fn transform_caps(
         &self,
@@ -466,7 +468,7 @@ impl VideoFilterImpl for FaceSr {
             Ok(report) => {
                 let warning = self.stats.lock().unwrap().count(&report);
                 if let Some(warning) = warning {
-                    gst::element_imp_warning!(self, gst::StreamError::Failed, ["{warning}"]);
+                    gst::element_imp_warning!(self, gst::StreamError::Failed, ("{warning}"));
                 }
                 Ok(gst::FlowSuccess::Ok)
             }
