@@ -25,7 +25,14 @@ pub fn init() {
     ONCE.call_once(|| {
         gst::init().unwrap();
         gstfacesr::plugin_register_static().unwrap();
-        glib::log_set_always_fatal(glib::LogLevels::LEVEL_CRITICAL | glib::LogLevels::LEVEL_ERROR);
+        glib::log_set_default_handler(|domain, level, text| {
+            eprintln!("{} {level:?}: {text}", domain.unwrap_or_default());
+            let is_critical = matches!(level, glib::LogLevel::Critical | glib::LogLevel::Error);
+            // A test that fails leaves its pipeline running, which is no news.
+            if is_critical && !std::thread::panicking() {
+                std::process::abort();
+            }
+        });
     });
 }
 
