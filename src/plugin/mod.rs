@@ -15,11 +15,7 @@ use element::FaceSr;
 
 /// What `GST_DEBUG=facesr:5` shows.
 pub(crate) static CAT: Lazy<gst::DebugCategory> = Lazy::new(|| {
-    gst::DebugCategory::new(
-        "facesr",
-        gst::DebugColorFlags::empty(),
-        Some("Video upscaling and face restoration"),
-    )
+    gst::DebugCategory::new("facesr", gst::DebugColorFlags::empty(), Some("Video super-resolution"))
 });
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
@@ -46,6 +42,6 @@ gst::plugin_define!(
     "MIT/X11",
     env!("CARGO_PKG_NAME"),
     env!("CARGO_PKG_NAME"),
-    env!("CARGO_PKG_REPOSITORY"),
+    "Unknown package origin",
     env!("BUILD_REL_DATE")
 );

@@ -6,11 +6,14 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod doctor;
 mod enhance;
 mod failure;
 mod interrupt;
+mod models;
 mod options;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -29,12 +32,18 @@ struct Cli {
 enum Command {
     /// Enhance a video file or a still picture
     Enhance(Box<enhance::Arguments>),
+    /// List the networks that have a name, or check a file
+    Models(models::Arguments),
+    /// Say what runs on this machine, what is missing, and how to get it
+    Doctor(doctor::Arguments),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = start().and_then(|()| match cli.command {
         Command::Enhance(arguments) => enhance::run(&arguments),
+        Command::Models(arguments) => models::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -43,6 +52,11 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// The folder of this program, a place where models and the runtime may lie.
+fn folder() -> Option<PathBuf> {
+    std::env::current_exe().ok()?.parent().map(Into::into)
 }
 
 /// Brings up what every command needs: GStreamer with the element in it, and

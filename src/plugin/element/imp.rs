@@ -339,7 +339,7 @@ impl ElementImpl for FaceSr {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
         static METADATA: Lazy<gst::subclass::ElementMetadata> = Lazy::new(|| {
             gst::subclass::ElementMetadata::new(
-                "Face-aware video super-resolution",
+                "Video super-resolution",
                 "Filter/Effect/Converter/Video/Scaler",
                 "Upscales video with an ONNX network, live or from a file",
                 env!("CARGO_PKG_NAME"),

@@ -1,0 +1,121 @@
+//! `facesr models`: the networks that have a name, or whether a file of one's own fits.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use gstfacesr::infer::onnx::{OnnxNetwork, Options};
+use gstfacesr::infer::provider::{Choice, Provider};
+use gstfacesr::infer::{Network, runtime};
+use gstfacesr::model::contract::{InputSize, Upscaler};
+use gstfacesr::model::manifest::Manifest;
+use gstfacesr::model::registry;
+
+use crate::failure::Failure;
+
+/// Options of `facesr models`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Check this ONNX file or named network instead: what it takes, and a trial run
+    file: Option<String>,
+
+    /// One JSON object on standard output, for machines
+    #[arg(long)]
+    json: bool,
+
+    /// Path of the ONNX Runtime library, for the trial run [default: searched for]
+    #[arg(long, value_name = "FILE")]
+    runtime: Option<PathBuf>,
+}
+
+/// Prints the list, or what a file is.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.file {
+        Some(file) => check(file, arguments),
+        None => {
+            list(arguments.json);
+            Ok(())
+        }
+    }
+}
+
+fn list(as_json: bool) {
+    let beside = super::folder();
+    let mut rows = Vec::new();
+    for entry in registry::UPSCALERS {
+        let path = registry::resolve(entry.name, None, beside.as_deref()).ok();
+        let manifest = path.as_deref().and_then(|path| Manifest::beside(path).ok()).unwrap_or_default();
+        rows.push((entry, path, manifest));
+    }
+    if as_json {
+        let models: Vec<Value> = rows
+            .iter()
+            .map(|(entry, path, manifest)| {
+                json!({
+                    "name": entry.name,
+                    "scale": entry.scale,
+                    "summary": entry.summary,
+                    "path": path,
+                    "licence": manifest.licence,
+                    "source": manifest.source,
+                })
+            })
+            .collect();
+        println!("{}", json!({ "models": models, "searched": registry::search_path(beside.as_deref()) }));
+        return;
+    }
+    for (entry, path, manifest) in &rows {
+        let state =
+            path.as_ref().map_or("not here: run `make models`".into(), |path| path.display().to_string());
+        println!("{:<18} x{}  {}", entry.name, entry.scale, entry.summary);
+        println!("{:<22} {state}", "");
+        if let Some(licence) = &manifest.licence {
+            println!("{:<22} licence: {licence}", "");
+        }
+    }
+    let (small, large) = (registry::automatic(Some(2.0)).name, registry::automatic(Some(4.0)).name);
+    println!("{:<18}     {small} up to a factor of 2, {large} above", registry::AUTO);
+}
+
+fn check(file: &str, arguments: &Arguments) -> Result<(), Failure> {
+    let beside = super::folder();
+    let unavailable = |err: &dyn std::fmt::Display| Failure::Unavailable(err.to_string());
+    let path = registry::resolve(file, None, beside.as_deref()).map_err(|err| unavailable(&err))?;
+    let model = Upscaler::read(&path).map_err(|err| unavailable(&err))?;
+    let runtime =
+        runtime::load(arguments.runtime.as_deref(), beside.as_deref()).map_err(|err| unavailable(&err))?;
+    let options = Options { choice: Choice::Only(Provider::Cpu), ..Options::default() };
+    let network = OnnxNetwork::<u8>::load(runtime, &model, &options).map_err(|err| unavailable(&err))?;
+
+    let (size, fixed) = match model.input_size {
+        InputSize::Fixed(size) => {
+            (format!("{size} only, frames are cut to it"), Some([size.width, size.height]))
+        }
+        InputSize::Multiple(1) => ("any".into(), None),
+        InputSize::Multiple(multiple) => (format!("multiples of {multiple}, frames are padded"), None),
+    };
+    let colours = if model.channels == 1 { "luma" } else { "RGB" };
+    if arguments.json {
+        let facts = json!({
+            "name": model.name,
+            "path": model.path,
+            "scale": network.scale(),
+            "channels": model.channels,
+            "type": model.element.name(),
+            "fixed_size": fixed,
+            "overlap": model.overlap,
+            "memory_per_pixel": model.memory_per_pixel,
+            "licence": model.licence,
+        });
+        println!("{facts}");
+        return Ok(());
+    }
+    println!("{} fits: {}", model.name, model.path.display());
+    println!("  enlarges by       {}", network.scale());
+    println!("  takes             {colours}, {}, sizes: {size}", model.element.name());
+    println!("  tile context      {} pixels", model.overlap);
+    println!("  memory, about     {} bytes a pixel", model.memory_per_pixel);
+    println!("  licence           {}", model.licence.as_deref().unwrap_or("not said by a sidecar"));
+    Ok(())
+}
