@@ -11,7 +11,7 @@ use gst::subclass::prelude::*;
 use gst_base::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::subclass::prelude::*;
-use gst_video::{VideoFrameRef, VideoInfo, VideoInterlaceMode};
+use gst_video::{VideoFrameRef, VideoInfo, VideoInterlaceMode, VideoRegionOfInterestMeta};
 use once_cell::sync::Lazy;
 
 use super::caps;
@@ -428,6 +428,11 @@ impl BaseTransformImpl for FaceSr {
                 let scale = gst_video::video_meta::VideoMetaTransformScale::new(&from, &to);
                 if meta.transform(outbuf, &scale).is_err() {
                     gst::debug!(CAT, imp = self, "a {} cannot change its size and is dropped", meta.api());
+                } else if let Some(region) = meta.downcast_ref::<VideoRegionOfInterestMeta>() {
+                    // GStreamer moves the rectangle and drops what is known of it.
+                    if let Some(mut moved) = outbuf.iter_meta_mut::<VideoRegionOfInterestMeta>().last() {
+                        region.params().for_each(|param| moved.add_param(param.to_owned()));
+                    }
                 }
             }
             return false;
