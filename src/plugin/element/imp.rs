@@ -71,6 +71,8 @@ pub struct FaceSr {
 
     stats: Mutex<Stats>,
     state: Mutex<State>,
+    /// A copy of the settings from start to stop: what is set meanwhile waits for the next one.
+    started: Mutex<Option<Settings>>,
     /// The last caps that were refused, in words.
     refused: Mutex<Option<String>>,
     /// Apart from the state, which is locked while a frame is under way.
@@ -168,8 +170,10 @@ impl State {
 const NOT_TAKEN: &str = "providers not taken";
 
 impl FaceSr {
+    /// What was set at the start, and before it, what is set now.
     fn settings(&self) -> Settings {
-        self.settings.lock().unwrap().clone()
+        let started = self.started.lock().unwrap().clone();
+        started.unwrap_or_else(|| self.settings.lock().unwrap().clone())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -219,12 +223,14 @@ impl FaceSr {
         *self.stats.lock().unwrap() = Stats::default();
         *self.refused.lock().unwrap() = None;
         let settings = self.settings();
+        *self.started.lock().unwrap() = Some(settings.clone());
         if settings.is_off() { Ok(()) } else { self.load(&settings, 8) }
     }
 
     fn close(&self) {
         *self.state() = State::default();
         *self.canceller.lock().unwrap() = None;
+        *self.started.lock().unwrap() = None;
     }
 
     fn fail(&self, failure: impl Into<Failure>) {
@@ -367,6 +373,7 @@ impl ElementImpl for FaceSr {
             // Before data flows, so that what is missing is told at once. `start` would be the
             // place, but there GStreamer adds an error of its own, without the reason.
             gst::StateChange::ReadyToPaused => self.open().map_err(|err| {
+                self.close();
                 self.fail(err);
                 gst::StateChangeError
             })?,
