@@ -1,0 +1,198 @@
+//! Properties: what is advertised is what holds, and what they tell is the truth.
+
+mod common;
+
+use common::{Bench, element, frame, info, read, tiny};
+use gst::glib;
+use gst::prelude::*;
+use gst_video::VideoFormat;
+use gstreamer as gst;
+use gstreamer_video as gst_video;
+
+/// The properties that are facesr's own.
+fn own(element: &gst::Element) -> Vec<glib::ParamSpec> {
+    let all = element.list_properties();
+    all.iter().filter(|spec| spec.owner_type() == element.type_()).cloned().collect()
+}
+
+fn fresh() -> gst::Element {
+    common::init();
+    gst::ElementFactory::make("facesr").build().unwrap()
+}
+
+#[test]
+fn every_advertised_default_is_what_a_new_element_holds() {
+    let element = fresh();
+    let mut seen = 0;
+    for spec in own(&element) {
+        if spec.name() == "stats" {
+            continue;
+        }
+        let (held, advertised) = (element.property_value(spec.name()), spec.default_value());
+        // An empty text and none are the same to whoever reads the help.
+        let text = |value: &glib::Value| match value.get::<Option<String>>() {
+            Ok(text) => text.unwrap_or_default(),
+            Err(_) => format!("{value:?}"),
+        };
+        assert_eq!(text(&held), text(advertised), "{}", spec.name());
+        seen += 1;
+    }
+    assert!(seen >= 12, "{seen} properties");
+}
+
+#[test]
+fn every_property_says_what_it_is_and_when_it_may_change() {
+    for spec in own(&fresh()) {
+        let blurb = spec.blurb().unwrap_or_default();
+        assert!(blurb.len() > 20 && blurb.len() < 320 && !blurb.contains('\n'), "{}: {blurb}", spec.name());
+        assert!(!spec.nick().is_empty(), "{}", spec.name());
+        let is_ready_only = spec.flags().contains(gst::PARAM_FLAG_MUTABLE_READY);
+        let is_controllable = spec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
+        let is_read_only = !spec.flags().contains(glib::ParamFlags::WRITABLE);
+        assert!(is_ready_only || is_controllable || is_read_only, "{}", spec.name());
+    }
+}
+
+#[test]
+fn what_is_set_is_what_is_read() {
+    let element = fresh();
+    for (name, value) in [
+        ("model", "span-x4"),
+        ("scale", "2.5"),
+        ("execution-provider", "tensorrt"),
+        ("device", "3"),
+        ("threads", "2"),
+        ("tile-size", "128"),
+        ("tile-overlap", "9"),
+        ("memory-limit", "512"),
+    ] {
+        element.set_property_from_str(name, value);
+        let held = element.property_value(name);
+        let held = held.serialize().map_or_else(|_| format!("{held:?}"), |text| text.to_string());
+        assert!(held.trim_matches('"').starts_with(value), "{name}: {held} for {value}");
+    }
+    for (name, value) in [("runtime", "/x/lib.so"), ("model-cache-dir", "/x/cache")] {
+        element.set_property_from_str(name, value);
+        assert_eq!(element.property::<std::path::PathBuf>(name).to_str(), Some(value));
+    }
+}
+
+#[test]
+fn what_changes_while_playing_waits_for_the_next_start() {
+    let mut bench = Bench::new("nearest-x2", &[]);
+    let input = info(VideoFormat::Rgb, 20, 10);
+    bench.info(&input);
+    let check = |bench: &mut Bench, about: &str| {
+        let made = bench.frame(frame(&input, |_, x, _| x as u32));
+        let output = bench.made();
+        assert_eq!((output.width(), output.height()), (40, 20), "{about}");
+        let made = read(&output, &made);
+        assert!(made[0].values.iter().enumerate().all(|(at, &v)| v as usize == at % 40 / 2), "{about}");
+    };
+    check(&mut bench, "before");
+    let three = tiny("nearest-x3");
+    for (name, value) in [
+        ("model", three.as_str()),
+        ("model", "/no/such/model.onnx"),
+        ("scale", "4"),
+        ("execution-provider", "cuda"),
+        ("threads", "1"),
+        ("tile-size", "16"),
+        ("tile-overlap", "100"),
+        ("memory-limit", "64"),
+        ("runtime", "/no/such/lib.so"),
+    ] {
+        bench.element.set_property_from_str(name, value);
+        check(&mut bench, name);
+    }
+    assert_eq!(bench.complaints(), [""; 0]);
+    assert_eq!(bench.stats().get::<String>("model").unwrap(), "nearest-x2");
+}
+
+#[test]
+fn another_depth_while_playing_keeps_the_network_of_the_start() {
+    let mut bench = Bench::new("nearest-x2", &[]);
+    bench.info(&info(VideoFormat::Rgb, 20, 10));
+    bench.element.set_property("model", tiny("nearest-x3"));
+    for format in [VideoFormat::Rgba64Le, VideoFormat::Rgb] {
+        let input = info(format, 20, 10);
+        bench.info(&input);
+        bench.frame(frame(&input, |_, _, _| 1));
+        assert_eq!(bench.made().width(), 40, "{format:?}");
+        assert_eq!(bench.stats().get::<String>("model").unwrap(), "nearest-x2");
+    }
+}
+
+#[test]
+fn a_changed_model_is_there_at_the_next_start() {
+    let element = element("nearest-x2", &[]);
+    for (network, scale) in [("nearest-x2", 2), ("nearest-x3", 3), ("identity-x1", 1)] {
+        element.set_property("model", tiny(network));
+        let mut harness = gstreamer_check::Harness::with_element(&element, Some("sink"), Some("src"));
+        let input = info(VideoFormat::Gray8, 8, 8);
+        harness.set_src_caps(input.to_caps().unwrap());
+        let made = harness.push_and_pull(frame(&input, |_, _, _| 3)).unwrap();
+        assert_eq!(made.size(), 64 * scale * scale, "{network}");
+        drop(harness);
+    }
+}
+
+#[test]
+fn stats_and_active_provider_tell_the_truth() {
+    let fresh = fresh();
+    assert_eq!(fresh.property::<String>("active-provider"), "");
+    let empty: gst::Structure = fresh.property("stats");
+    assert_eq!((empty.name().as_str(), empty.get("frames")), ("facesr-stats", Ok(0_u64)));
+
+    let mut bench = Bench::new("bilinear-x2", &[("tile-size", "48")]);
+    let input = info(VideoFormat::I420, 100, 60);
+    bench.info(&input);
+    for n in 1..=3 {
+        bench.frame(frame(&input, |_, _, _| 128));
+        assert_eq!(bench.count("frames"), n);
+        assert_eq!(bench.count("tiles") % n, 0);
+        assert!(bench.count("tiles") > n);
+    }
+    let stats = bench.stats();
+    assert_eq!(stats.get::<String>("model").unwrap(), "bilinear-x2");
+    assert_eq!(stats.get::<String>("provider").unwrap(), "cpu");
+    assert_eq!(bench.element.property::<String>("active-provider"), "cpu");
+    assert!(stats.get::<String>("runtime").unwrap().contains("libonnxruntime"));
+    assert!(stats.get::<f64>("upscale-ms").unwrap() > 0.0);
+    assert_eq!(stats.get::<gst::Array>("fallbacks").unwrap().len(), 0);
+}
+
+#[test]
+fn the_provider_is_notified_when_it_is_known() {
+    let element = element("nearest-x2", &[]);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    element.connect_notify(Some("active-provider"), move |element, _| {
+        // Reading everything from inside the notification must not hang.
+        let _: gst::Structure = element.property("stats");
+        sender.send(element.property::<String>("active-provider")).unwrap();
+    });
+    element.set_state(gst::State::Paused).unwrap();
+    assert_eq!(receiver.try_recv().as_deref(), Ok("cpu"));
+    element.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn statistics_can_be_read_while_a_frame_is_under_way() {
+    let slow = element("", &[("model", "realesrgan-x4plus")]);
+    let mut harness = gstreamer_check::Harness::with_element(&slow, Some("sink"), Some("src"));
+    let input = info(VideoFormat::Rgb, 300, 200);
+    harness.set_src_caps(input.to_caps().unwrap());
+    let large = frame(&input, |_, _, _| 9);
+    let pushing = std::thread::spawn(move || (harness.push(large), harness));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let asked = std::time::Instant::now();
+    let _: gst::Structure = slow.property("stats");
+    let _: String = slow.property("active-provider");
+    let source = slow.static_pad("src").unwrap();
+    let sizes = source.query_caps(None);
+    assert!(!sizes.is_empty());
+    assert!(asked.elapsed() < std::time::Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(!pushing.is_finished(), "the frame was not slow enough");
+    slow.static_pad("sink").unwrap().send_event(gst::event::FlushStart::new());
+    let _ = pushing.join().unwrap();
+}
