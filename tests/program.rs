@@ -308,12 +308,11 @@ fn assert_same_times(input: &Path, output: &Path, tolerance: u64) {
     }
     let length = |file: &File| file.video().end - file.video().times[0];
     let slack = tolerance + 1_000_000;
-    assert!(
-        length(&before).abs_diff(length(&after)) <= slack,
-        "{shown}: length {} {}",
-        length(&before),
-        length(&after)
-    );
+    // Some readers give the last frame a nanosecond, or nothing.
+    if length(&before) > old[old.len() - 1] - old[0] + 1000 {
+        let (old_length, new_length) = (length(&before), length(&after));
+        assert!(old_length.abs_diff(new_length) <= slack, "{shown}: length {old_length} became {new_length}");
+    }
     let (coded_before, coded_after) = (read(input, "parsebin"), read(output, "parsebin"));
     let (old_sound, new_sound) = (coded_before.of("audio/"), coded_after.of("audio/"));
     assert_eq!(old_sound.len(), new_sound.len(), "{shown}: sound");
@@ -429,7 +428,8 @@ fn every_sound_and_subtitle_track_goes_along_with_its_language() {
         assert_eq!(sound.len(), 2, "{out}");
         assert!(sound[0].tags.contains("de") && sound[1].tags.contains("fr"), "{out}: {sound:?}");
         let texts = &file.of("text/")[0].texts;
-        assert!(texts[0].contains(first), "{out}: {texts:?}");
+        // Readers escape plain text.
+        assert!(texts[0].replace("&amp;", "&").contains(first), "{out}: {texts:?}");
         assert!(texts.iter().any(|text| text.contains("bye")), "{out}: {texts:?}");
     }
 }
@@ -505,11 +505,18 @@ fn pixel_shape_colours_and_odd_sizes_are_kept() {
             enhanced(&input, &output, &["--overwrite"]);
             let file = read(&output, "decodebin");
             assert_eq!(file.video().size(), (126, 94), "{out}");
-            assert_eq!(file.video().text("colorimetry"), expected, "{out}");
+            if out != "a.mp4" || !colorimetry.starts_with("1:") {
+                assert_eq!(file.video().text("colorimetry"), expected, "{out}");
+            }
             let caps = file.video().caps();
             assert_eq!(Seen::field::<gst::Fraction>(&caps, "pixel-aspect-ratio"), shape, "{out}");
         }
     }
+    // The reader of MP4 overlooks the flag of full range in the header; the video
+    // has it, and the program believes the video.
+    let again = folder.path().join("again.mkv");
+    enhanced(&folder.path().join("a.mp4"), &again, &[]);
+    assert_eq!(read(&again, "decodebin").video().text("colorimetry"), "1:4:5:1");
     // Three times an odd size is odd, which H.264 cannot code.
     let triple = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny/nearest-x3.onnx");
     for (out, size) in [("b.mp4", (188, 140)), ("b.webm", (189, 141))] {
@@ -853,29 +860,41 @@ fn a_signal_stops_the_work_soon_and_leaves_nothing() {
 
 // ---------------------------------------------------------------- real clips
 
-#[test]
-fn real_clips_keep_every_frame_and_their_sound() {
+/// Every real clip up to `most` bytes there is, through `containers` of them in turn.
+fn real_clips(most: u64, containers: usize) {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/media/videos");
     let folder = folder();
-    let mut clips = Vec::new();
-    for place in [shared.clone(), shared.join("intel_asl")] {
-        clips.extend(std::fs::read_dir(place).into_iter().flatten().flatten().map(|file| file.path()));
-    }
-    let mut clips: Vec<PathBuf> = clips.into_iter().filter(|path| path.is_file()).collect();
+    let mut clips: Vec<PathBuf> = [shared.clone(), shared.join("intel_asl")]
+        .iter()
+        .flat_map(std::fs::read_dir)
+        .flatten()
+        .flatten()
+        .map(|file| file.path())
+        .filter(|path| path.metadata().is_ok_and(|about| about.is_file() && about.len() <= most))
+        .collect();
     clips.sort();
     if clips.is_empty() {
         println!("there are no real clips in {}; only generated ones were tried", shared.display());
     }
-    for input in clips {
-        // The smallest side of what is tried is not about pixels but about time.
-        for (out, tolerance) in [("out.mp4", TICK), ("out.mkv", MILLISECOND)] {
+    // This is about times; how good the picture is costs minutes.
+    let options = ["--overwrite", "--encoder", "x264enc speed-preset=ultrafast pass=quant quantizer=30"];
+    for (number, input) in clips.iter().enumerate() {
+        let outs = [("out.mp4", TICK), ("out.mkv", MILLISECOND), ("out.mov", TICK)];
+        for (out, tolerance) in outs.iter().cycle().skip(number).take(containers) {
             let output = folder.path().join(out);
-            enhanced(
-                &input,
-                &output,
-                &["--overwrite", "--encoder", "x264enc speed-preset=ultrafast pass=quant quantizer=30"],
-            );
-            assert_same_times(&input, &output, tolerance);
+            enhanced(input, &output, &options);
+            assert_same_times(input, &output, *tolerance);
         }
     }
+}
+
+#[test]
+fn small_real_clips_keep_every_frame_time_and_their_sound() {
+    real_clips(165_000, 1);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn all_real_clips_keep_every_frame_time_and_their_sound() {
+    real_clips(u64::MAX, 3);
 }

@@ -2,11 +2,12 @@
 //! the first decoded picture is like, how long it lasts.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_video::VideoInfo;
+use gstreamer_video::{VideoColorRange, VideoColorimetry, VideoInfo};
 
 use super::missing::Missing;
 use crate::failure::{Failure, one_line};
@@ -22,6 +23,10 @@ pub struct Input {
     pub picture: gst::Caps,
     /// A tag says that the picture lies on its side or stands on its head.
     pub turned: bool,
+    /// The coded video says that it uses the full range of values and the
+    /// container says otherwise. Readers of MP4 overlook that flag, so the video
+    /// is right; to believe the container would stretch its contrast.
+    pub has_wrong_colour: bool,
     /// What the container says, where it does.
     pub duration: Option<gst::ClockTime>,
     /// It has chapters.
@@ -122,6 +127,7 @@ fn watch(path: &Path, pipeline: &gst::Pipeline) -> Result<Input, Failure> {
         streams: Vec::new(),
         picture: gst::Caps::new_empty(),
         turned: false,
+        has_wrong_colour: false,
         duration: None,
         has_chapters: false,
         is_still: false,
@@ -161,6 +167,8 @@ fn watch(path: &Path, pipeline: &gst::Pipeline) -> Result<Input, Failure> {
                     input.turned = note.get("turned").unwrap_or(false);
                     input.duration = pipeline.query_duration();
                     input.is_still = is_picture_file(&parse);
+                    input.has_wrong_colour =
+                        is_full_range(&input.picture) && note.get("limited").unwrap_or(false);
                 }
                 _ => {}
             },
@@ -187,7 +195,8 @@ fn build(path: &Path, pipeline: &gst::Pipeline) -> Result<gst::Element, Failure>
         let is_video =
             pad.stream().is_some_and(|stream| stream.stream_type().contains(gst::StreamType::VIDEO));
         if is_video && !has_video.swap(true, Ordering::Relaxed) {
-            decode(&pipeline, pad);
+            let limited = forget_colour(pad);
+            decode(&pipeline, pad, limited);
         } else {
             // Not a sink: it would wait for the video to start, and the video
             // for the reader that it holds up.
@@ -199,7 +208,7 @@ fn build(path: &Path, pipeline: &gst::Pipeline) -> Result<gst::Element, Failure>
 
 /// A decoder on `pad` that tells about its first picture. If it cannot be
 /// built the stream stays unread, and the missing picture is what gets told.
-fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad) {
+fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad, limited: Arc<AtomicBool>) {
     // Behind a queue, since decodebin would otherwise try to read the file
     // itself, past the parser, when the file is a bare picture.
     let (Ok(queue), Ok(decoder)) = (super::make("queue"), super::make("decodebin")) else { return };
@@ -207,11 +216,12 @@ fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad) {
     decoder.connect_pad_added(move |_, pad| {
         let (Some(pipeline), Ok(sink)) = (weak.upgrade(), super::make("fakesink")) else { return };
         sink.set_property("sync", false);
-        let weak = pipeline.downgrade();
+        let (weak, limited) = (pipeline.downgrade(), limited.clone());
         pad.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
             if let Some(pipeline) = weak.upgrade() {
                 let note = gst::Structure::builder("first-picture")
                     .field("turned", is_turned(pad))
+                    .field("limited", limited.load(Ordering::Relaxed))
                     .field_if_some("caps", pad.current_caps())
                     .build();
                 tell(&pipeline, note);
@@ -221,6 +231,38 @@ fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad) {
         attach(&pipeline, pad, &[&sink]);
     });
     attach(pipeline, pad, &[&queue, &decoder]);
+}
+
+/// Takes the colours that a container states off what passes `pad`, so that the
+/// decoder looks for them in the video itself. Answers whether they were of
+/// limited range, known once the caps have passed.
+pub fn forget_colour(pad: &gst::Pad) -> Arc<AtomicBool> {
+    let limited = Arc::new(AtomicBool::new(false));
+    let seen = limited.clone();
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && let gst::EventView::Caps(caps) = event.view()
+            && let Some(stated) =
+                caps.caps().structure(0).and_then(|caps| caps.get::<&str>("colorimetry").ok())
+        {
+            seen.store(
+                stated
+                    .parse()
+                    .is_ok_and(|colour: VideoColorimetry| colour.range() == VideoColorRange::Range16_235),
+                Ordering::Relaxed,
+            );
+            let mut caps = caps.caps_owned();
+            caps.make_mut().iter_mut().for_each(|caps| caps.remove_field("colorimetry"));
+            *event = gst::event::Caps::new(&caps);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    limited
+}
+
+fn is_full_range(picture: &gst::Caps) -> bool {
+    VideoInfo::from_caps(picture)
+        .is_ok_and(|info| info.is_yuv() && info.colorimetry().range() == VideoColorRange::Range0_255)
 }
 
 /// Continues `pad` with fresh elements in a running pipeline.

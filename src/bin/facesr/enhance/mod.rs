@@ -3,6 +3,7 @@
 mod container;
 mod counts;
 mod deinterlace;
+mod duration;
 mod input;
 mod missing;
 mod output;

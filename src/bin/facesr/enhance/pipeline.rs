@@ -15,10 +15,10 @@ use gstreamer::prelude::*;
 use super::container::Container;
 use super::counts::Counts;
 use super::deinterlace;
-use super::input::Input;
+use super::input::{Input, forget_colour};
 use super::missing::package;
 use super::streams::{Handling, Plan, Track};
-use super::{Arguments, join, make, text};
+use super::{Arguments, duration, join, make, text};
 use crate::failure::{Failure, one_line};
 
 /// The factory that does the work.
@@ -110,6 +110,9 @@ impl Graph {
         for track in &plan.tracks {
             let entry = queue.request_pad_simple("sink_%u").ok_or_else(no_pad)?;
             let exit = queue.static_pad(&entry.name().replace("sink", "src")).ok_or_else(no_pad)?;
+            if track.handling == Handling::Enhance && input.has_wrong_colour {
+                forget_colour(&exit);
+            }
             Counts::watch_end(&graph.counts, &exit);
             let goal = goal(track, container, input, &end)?;
             graph.add_track(track, &entry, &exit, &goal, (input, container, arguments))?;
@@ -249,6 +252,7 @@ impl Graph {
         let elements: Vec<_> = chain.iter().collect();
         self.pipeline.add_many(&elements[1..]).map_err(cannot_join)?;
         gst::Element::link_many(elements).map_err(cannot_join)?;
+        duration::complete(&src_pad(&self.enhancer)?);
         Counts::watch_frames(&self.counts, &sink_pad(&self.enhancer)?, &src_pad(&self.enhancer)?);
         chain.pop().ok_or_else(no_pad)
     }

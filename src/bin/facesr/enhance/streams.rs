@@ -130,6 +130,7 @@ mod tests {
             streams: vec![stream("a", "video/x-h264"), stream("b", caps)],
             picture: gst::Caps::new_empty(),
             turned: false,
+            has_wrong_colour: false,
             duration: None,
             has_chapters: false,
             is_still: false,
