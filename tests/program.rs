@@ -789,6 +789,8 @@ fn nothing_of_the_users_is_overwritten_unasked() {
     let link = folder.path().join("link.mp4");
     std::os::unix::fs::symlink(&input, &link).unwrap();
     refused(&input, &link, &["--overwrite"], 2, &["IN itself"]);
+    let here = input.to_str().unwrap();
+    refused(&input, &folder.path().join("new.mp4"), &["--stats", here], 2, &["IN itself", "--stats"]);
     assert_eq!(std::fs::read(&output).unwrap(), b"precious");
     // A run that fails leaves the old file, too.
     let broken = folder.path().join("broken.mp4");

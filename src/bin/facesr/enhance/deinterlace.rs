@@ -27,7 +27,7 @@ impl Deinterlace {
     /// than once; so the n-th picture gets the n-th time here, and what is left
     /// over is dropped.
     pub fn element(self) -> Result<gst::Element, Failure> {
-        let element = super::make("deinterlace")?;
+        let element = super::parts::make("deinterlace")?;
         element.set_property_from_str("method", "greedyh");
         let per_frame = match self {
             Deinterlace::Frames => {

@@ -2,14 +2,15 @@
 //! the first decoded picture is like, how long it lasts.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_video::{VideoColorRange, VideoColorimetry, VideoInfo};
+use gstreamer_video::VideoInfo;
 
 use super::missing::Missing;
+use super::parts::{join, make};
+use super::{colour, first_picture};
 use crate::failure::{Failure, one_line};
 use crate::interrupt;
 
@@ -168,7 +169,7 @@ fn watch(path: &Path, pipeline: &gst::Pipeline) -> Result<Input, Failure> {
                     input.duration = pipeline.query_duration();
                     input.is_still = is_picture_file(&parse);
                     input.has_wrong_colour =
-                        is_full_range(&input.picture) && note.get("limited").unwrap_or(false);
+                        colour::is_full_range(&input.picture) && note.get("limited").unwrap_or(false);
                 }
                 _ => {}
             },
@@ -183,10 +184,10 @@ fn watch(path: &Path, pipeline: &gst::Pipeline) -> Result<Input, Failure> {
 
 /// `filesrc ! parsebin`, with a decoder on the first video and nothing on the rest.
 fn build(path: &Path, pipeline: &gst::Pipeline) -> Result<gst::Element, Failure> {
-    let source = super::make("filesrc")?;
+    let source = make("filesrc")?;
     source.set_property("location", path);
-    let parse = super::make("parsebin")?;
-    super::join(pipeline, &[&source, &parse])?;
+    let parse = make("parsebin")?;
+    join(pipeline, &[&source, &parse])?;
 
     let weak = pipeline.downgrade();
     let has_video = AtomicBool::new(false);
@@ -195,8 +196,8 @@ fn build(path: &Path, pipeline: &gst::Pipeline) -> Result<gst::Element, Failure>
         let is_video =
             pad.stream().is_some_and(|stream| stream.stream_type().contains(gst::StreamType::VIDEO));
         if is_video && !has_video.swap(true, Ordering::Relaxed) {
-            let limited = forget_colour(pad);
-            decode(&pipeline, pad, limited);
+            let limited = colour::forget(pad);
+            first_picture::decode(&pipeline, pad, limited);
         } else {
             // Not a sink: it would wait for the video to start, and the video
             // for the reader that it holds up.
@@ -204,97 +205,6 @@ fn build(path: &Path, pipeline: &gst::Pipeline) -> Result<gst::Element, Failure>
         }
     });
     Ok(parse)
-}
-
-/// A decoder on `pad` that tells about its first picture. If it cannot be
-/// built the stream stays unread, and the missing picture is what gets told.
-fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad, limited: Arc<AtomicBool>) {
-    // Behind a queue, since decodebin would otherwise try to read the file
-    // itself, past the parser, when the file is a bare picture.
-    let (Ok(queue), Ok(decoder)) = (super::make("queue"), super::make("decodebin")) else { return };
-    let weak = pipeline.downgrade();
-    decoder.connect_pad_added(move |_, pad| {
-        let (Some(pipeline), Ok(sink)) = (weak.upgrade(), super::make("fakesink")) else { return };
-        sink.set_property("sync", false);
-        let (weak, limited) = (pipeline.downgrade(), limited.clone());
-        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
-            if let Some(pipeline) = weak.upgrade() {
-                let note = gst::Structure::builder("first-picture")
-                    .field("turned", is_turned(pad))
-                    .field("limited", limited.load(Ordering::Relaxed))
-                    .field_if_some("caps", pad.current_caps())
-                    .build();
-                tell(&pipeline, note);
-            }
-            gst::PadProbeReturn::Remove
-        });
-        attach(&pipeline, pad, &[&sink]);
-    });
-    attach(pipeline, pad, &[&queue, &decoder]);
-}
-
-/// Takes the colours that a container states off what passes `pad`, so that the
-/// decoder looks for them in the video itself. Answers whether they were of
-/// limited range, known once the caps have passed.
-pub fn forget_colour(pad: &gst::Pad) -> Arc<AtomicBool> {
-    let limited = Arc::new(AtomicBool::new(false));
-    let seen = limited.clone();
-    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
-            && let gst::EventView::Caps(caps) = event.view()
-            && let Some(stated) =
-                caps.caps().structure(0).and_then(|caps| caps.get::<&str>("colorimetry").ok())
-        {
-            seen.store(
-                stated
-                    .parse()
-                    .is_ok_and(|colour: VideoColorimetry| colour.range() == VideoColorRange::Range16_235),
-                Ordering::Relaxed,
-            );
-            let mut caps = caps.caps_owned();
-            caps.make_mut().iter_mut().for_each(|caps| caps.remove_field("colorimetry"));
-            *event = gst::event::Caps::new(&caps);
-        }
-        gst::PadProbeReturn::Ok
-    });
-    limited
-}
-
-fn is_full_range(picture: &gst::Caps) -> bool {
-    VideoInfo::from_caps(picture)
-        .is_ok_and(|info| info.is_yuv() && info.colorimetry().range() == VideoColorRange::Range0_255)
-}
-
-/// Continues `pad` with fresh elements in a running pipeline.
-fn attach(pipeline: &gst::Pipeline, pad: &gst::Pad, elements: &[&gst::Element]) {
-    if super::join(pipeline, elements).is_err() {
-        return;
-    }
-    // From the end to the start, so that data finds everything awake.
-    for element in elements.iter().rev() {
-        let _ = element.sync_state_with_parent();
-    }
-    if let Some(sink) = elements[0].static_pad("sink") {
-        let _ = pad.link(&sink);
-    }
-}
-
-fn tell(pipeline: &gst::Pipeline, note: gst::Structure) {
-    // Fails only when the bus is being flushed, when nobody listens any more.
-    let _ = pipeline.post_message(gst::message::Application::new(note));
-}
-
-fn is_turned(pad: &gst::Pad) -> bool {
-    let mut turned = false;
-    pad.sticky_events_foreach(|event| {
-        if let gst::EventView::Tag(tag) = event.view()
-            && let Some(orientation) = tag.tag().get::<gst::tags::ImageOrientation>()
-        {
-            turned = orientation.get() != "rotate-0";
-        }
-        std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
-    });
-    turned
 }
 
 /// Whether the file as a whole, not one of its streams, is a picture.

@@ -1,12 +1,15 @@
 //! `facesr enhance`: one file in, one enhanced file out.
 
+mod colour;
 mod container;
 mod counts;
 mod deinterlace;
 mod duration;
+mod first_picture;
 mod input;
 mod missing;
 mod output;
+mod parts;
 mod pipeline;
 mod play;
 mod progress;
@@ -14,10 +17,7 @@ mod stats;
 mod streams;
 mod text;
 
-use std::path::PathBuf;
-
-use gstreamer as gst;
-use gstreamer::prelude::*;
+use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::options::ElementOptions;
@@ -91,9 +91,21 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn refuse_same_file(arguments: &Arguments) -> Result<(), Failure> {
-    if output::same_file(&arguments.input, &arguments.output) {
-        let shown = arguments.output.display();
-        return Err(Failure::Usage(format!("{shown}: is IN itself; name another file for OUT")));
+    let in_itself = |path: &Path, name: &str| {
+        let shown = path.display();
+        match output::same_file(&arguments.input, path) {
+            true => Err(Failure::Usage(format!("{shown}: is IN itself; name another file for {name}"))),
+            false => Ok(()),
+        }
+    };
+    in_itself(&arguments.output, "OUT")?;
+    let Some(stats) = &arguments.stats else { return Ok(()) };
+    in_itself(stats, "--stats")?;
+    if *stats == arguments.output || output::same_file(stats, &arguments.output) {
+        return Err(Failure::Usage(format!(
+            "{}: is OUT itself; name another file for --stats",
+            stats.display()
+        )));
     }
     Ok(())
 }
@@ -118,22 +130,4 @@ fn check_content(input: &Input, container: &Container, arguments: &Arguments) ->
         )));
     }
     Ok(())
-}
-
-/// An element, or the package that has it.
-fn make(factory: &str) -> Result<gst::Element, Failure> {
-    gst::ElementFactory::make(factory).build().map_err(|_| {
-        Failure::Failed(format!(
-            "the element {factory} is not installed; try: apt install {}",
-            missing::package(factory)
-        ))
-    })
-}
-
-/// Puts elements into the pipeline, one behind the other.
-fn join(pipeline: &gst::Pipeline, elements: &[&gst::Element]) -> Result<(), Failure> {
-    let cannot =
-        |err: gst::glib::BoolError| Failure::Failed(format!("cannot build the pipeline: {}", err.message));
-    pipeline.add_many(elements).map_err(cannot)?;
-    gst::Element::link_many(elements).map_err(cannot)
 }

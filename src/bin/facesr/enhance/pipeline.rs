@@ -15,11 +15,13 @@ use gstreamer::prelude::*;
 use super::container::Container;
 use super::counts::Counts;
 use super::deinterlace;
-use super::input::{Input, forget_colour};
-use super::missing::package;
+use super::input::Input;
+use super::parts::{
+    bin, cannot_join, converter, even_size, filter, join, link, make, no_pad, queue, sink_pad, src_pad,
+};
 use super::streams::{Handling, Plan, Track};
-use super::{Arguments, duration, join, make, text};
-use crate::failure::{Failure, one_line};
+use super::{Arguments, colour, duration, text};
+use crate::failure::Failure;
 
 /// The factory that does the work.
 pub const ENHANCER: &str = "facesr";
@@ -111,7 +113,7 @@ impl Graph {
             let entry = queue.request_pad_simple("sink_%u").ok_or_else(no_pad)?;
             let exit = queue.static_pad(&entry.name().replace("sink", "src")).ok_or_else(no_pad)?;
             if track.handling == Handling::Enhance && input.has_wrong_colour {
-                forget_colour(&exit);
+                colour::forget(&exit);
             }
             Counts::watch_end(&graph.counts, &exit);
             let goal = goal(track, container, input, &end)?;
@@ -279,88 +281,6 @@ fn goal(
 /// The smallest multiple of `rate` that is fine enough.
 fn timescale(rate: u32) -> u32 {
     rate.saturating_mul(LEAST_TIMESCALE.div_ceil(rate.max(1)))
-}
-
-fn converter() -> Result<gst::Element, Failure> {
-    let converter = make("videoconvert")?;
-    // 0 is one thread per core.
-    converter.set_property("n-threads", 0u32);
-    Ok(converter)
-}
-
-fn filter(caps: &str) -> Result<gst::Element, Failure> {
-    let filter = make("capsfilter")?;
-    filter.set_property_from_str("caps", caps);
-    Ok(filter)
-}
-
-/// Cuts off the last column or row where there is an odd number of them.
-fn even_size() -> Result<gst::Element, Failure> {
-    let crop = make("videocrop")?;
-    let weak = crop.downgrade();
-    sink_pad(&crop)?.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-        if let (Some(gst::PadProbeData::Event(event)), Some(crop)) = (&info.data, weak.upgrade())
-            && let gst::EventView::Caps(caps) = event.view()
-            && let Some(caps) = caps.caps().structure(0)
-        {
-            crop.set_property("right", caps.get::<i32>("width").unwrap_or(0) % 2);
-            crop.set_property("bottom", caps.get::<i32>("height").unwrap_or(0) % 2);
-        }
-        gst::PadProbeReturn::Ok
-    });
-    Ok(crop)
-}
-
-fn queue(buffers: u32) -> Result<gst::Element, Failure> {
-    let queue = make("queue")?;
-    if buffers > 0 {
-        queue.set_property("max-size-buffers", buffers);
-        queue.set_property("max-size-bytes", 0u32);
-        queue.set_property("max-size-time", 0u64);
-    }
-    Ok(queue)
-}
-
-/// Elements from a description, or the package that has the missing one.
-fn bin(description: &str) -> Result<gst::Element, Failure> {
-    match gst::parse::bin_from_description(description, true) {
-        Ok(bin) => Ok(bin.upcast()),
-        Err(err) if err.matches(gst::ParseError::NoSuchElement) => {
-            let missing = description.split_whitespace().find(|word| {
-                word.starts_with(|first: char| first.is_ascii_alphabetic())
-                    && !word.contains(['=', '/'])
-                    && gst::ElementFactory::find(word).is_none()
-            });
-            let missing = missing.unwrap_or(description);
-            Err(Failure::Failed(format!(
-                "the element {missing} is not installed; try: apt install {}",
-                package(missing)
-            )))
-        }
-        Err(err) => Err(Failure::Failed(one_line(err.message()))),
-    }
-}
-
-fn link(from: &gst::Pad, to: &gst::Pad) -> Result<(), Failure> {
-    from.link(to)
-        .map(drop)
-        .map_err(|err| Failure::Failed(format!("cannot connect {} to {}: {err}", from.name(), to.name())))
-}
-
-fn sink_pad(element: &gst::Element) -> Result<gst::Pad, Failure> {
-    element.static_pad("sink").ok_or_else(no_pad)
-}
-
-fn src_pad(element: &gst::Element) -> Result<gst::Pad, Failure> {
-    element.static_pad("src").ok_or_else(no_pad)
-}
-
-fn no_pad() -> Failure {
-    Failure::Failed("an element of the pipeline lacks a pad that it should have".into())
-}
-
-fn cannot_join(err: gst::glib::BoolError) -> Failure {
-    Failure::Failed(format!("cannot build the pipeline: {}", one_line(&err.message)))
 }
 
 #[cfg(test)]

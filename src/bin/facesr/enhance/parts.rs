@@ -1,0 +1,113 @@
+//! Elements and links, made or else explained.
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use super::missing::package;
+use crate::failure::{Failure, one_line};
+
+/// An element, or the package that has it.
+pub fn make(factory: &str) -> Result<gst::Element, Failure> {
+    gst::ElementFactory::make(factory).build().map_err(|_| {
+        Failure::Failed(format!(
+            "the element {factory} is not installed; try: apt install {}",
+            package(factory)
+        ))
+    })
+}
+
+/// Puts elements into the pipeline, one behind the other.
+pub fn join(pipeline: &gst::Pipeline, elements: &[&gst::Element]) -> Result<(), Failure> {
+    pipeline.add_many(elements).map_err(cannot_join)?;
+    gst::Element::link_many(elements).map_err(cannot_join)
+}
+
+/// A converter of raw video that uses every core.
+pub fn converter() -> Result<gst::Element, Failure> {
+    let converter = make("videoconvert")?;
+    // 0 is one thread per core.
+    converter.set_property("n-threads", 0u32);
+    Ok(converter)
+}
+
+/// Lets nothing but `caps` pass.
+pub fn filter(caps: &str) -> Result<gst::Element, Failure> {
+    let filter = make("capsfilter")?;
+    filter.set_property_from_str("caps", caps);
+    Ok(filter)
+}
+
+/// Cuts off the last column or row where there is an odd number of them.
+pub fn even_size() -> Result<gst::Element, Failure> {
+    let crop = make("videocrop")?;
+    let weak = crop.downgrade();
+    sink_pad(&crop)?.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let (Some(gst::PadProbeData::Event(event)), Some(crop)) = (&info.data, weak.upgrade())
+            && let gst::EventView::Caps(caps) = event.view()
+            && let Some(caps) = caps.caps().structure(0)
+        {
+            crop.set_property("right", caps.get::<i32>("width").unwrap_or(0) % 2);
+            crop.set_property("bottom", caps.get::<i32>("height").unwrap_or(0) % 2);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(crop)
+}
+
+/// A thread boundary that holds `buffers`, or as much as usual when 0.
+pub fn queue(buffers: u32) -> Result<gst::Element, Failure> {
+    let queue = make("queue")?;
+    if buffers > 0 {
+        queue.set_property("max-size-buffers", buffers);
+        queue.set_property("max-size-bytes", 0u32);
+        queue.set_property("max-size-time", 0u64);
+    }
+    Ok(queue)
+}
+
+/// Elements from a description, or the package that has the missing one.
+pub fn bin(description: &str) -> Result<gst::Element, Failure> {
+    match gst::parse::bin_from_description(description, true) {
+        Ok(bin) => Ok(bin.upcast()),
+        Err(err) if err.matches(gst::ParseError::NoSuchElement) => {
+            let missing = description.split_whitespace().find(|word| {
+                word.starts_with(|first: char| first.is_ascii_alphabetic())
+                    && !word.contains(['=', '/'])
+                    && gst::ElementFactory::find(word).is_none()
+            });
+            let missing = missing.unwrap_or(description);
+            Err(Failure::Failed(format!(
+                "the element {missing} is not installed; try: apt install {}",
+                package(missing)
+            )))
+        }
+        Err(err) => Err(Failure::Failed(one_line(err.message()))),
+    }
+}
+
+/// Links two pads.
+pub fn link(from: &gst::Pad, to: &gst::Pad) -> Result<(), Failure> {
+    from.link(to)
+        .map(drop)
+        .map_err(|err| Failure::Failed(format!("cannot connect {} to {}: {err}", from.name(), to.name())))
+}
+
+/// The only way in.
+pub fn sink_pad(element: &gst::Element) -> Result<gst::Pad, Failure> {
+    element.static_pad("sink").ok_or_else(no_pad)
+}
+
+/// The only way out.
+pub fn src_pad(element: &gst::Element) -> Result<gst::Pad, Failure> {
+    element.static_pad("src").ok_or_else(no_pad)
+}
+
+/// What should not happen with the elements used here.
+pub fn no_pad() -> Failure {
+    Failure::Failed("an element of the pipeline lacks a pad that it should have".into())
+}
+
+/// Elements that do not go together.
+pub fn cannot_join(err: gst::glib::BoolError) -> Failure {
+    Failure::Failed(format!("cannot build the pipeline: {}", one_line(&err.message)))
+}
