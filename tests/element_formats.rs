@@ -232,11 +232,8 @@ fn alpha_is_passed_on_straight_and_never_moves_the_colours() {
         let made = bench.frame(sent);
         let output = bench.made();
         let after = read(&output, &made);
-        for x in 0..48 {
-            // The resampler rings for three pixels around an edge.
-            if (x / 2) % 8 < 4 || (x / 2) % 8 > 4 {
-                continue;
-            }
+        // The resampler rings for three pixels around an edge: these are in the middle.
+        for x in [8, 24, 40] {
             let expected = alpha(x / 2);
             let off = (0..32).map(|y| after[3].at(x, y).abs_diff(expected)).max().unwrap();
             assert!(off <= parts[3].most() / 100, "{format:?} at {x}: off by {off}");
