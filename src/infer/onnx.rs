@@ -281,7 +281,9 @@ fn register(
     let strictly = |dispatch: ExecutionProviderDispatch| [dispatch.error_on_failure()];
     let cache = options.cache_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
     let registered = match provider {
-        Provider::Cpu => builder.with_execution_providers(strictly(CPU::default().with_arena_allocator(true).build())),
+        Provider::Cpu => {
+            builder.with_execution_providers(strictly(CPU::default().with_arena_allocator(true).build()))
+        }
         Provider::Cuda => {
             builder.with_execution_providers(strictly(CUDA::default().with_device_id(options.device).build()))
         }
