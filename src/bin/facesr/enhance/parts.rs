@@ -54,6 +54,37 @@ pub fn even_size() -> Result<gst::Element, Failure> {
     Ok(crop)
 }
 
+/// Keeps later frames at the size, format and colours of the first, for files whose picture
+/// changes: encoders and containers cannot follow. `scaler` and a converter stand before it.
+pub fn hold() -> Result<gst::Element, Failure> {
+    let filter = make("capsfilter")?;
+    let weak = filter.downgrade();
+    sink_pad(&filter)?.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let (Some(gst::PadProbeData::Event(event)), Some(filter)) = (&info.data, weak.upgrade())
+            && let gst::EventView::Caps(caps) = event.view()
+        {
+            let mut first = caps.caps_owned();
+            for structure in first.make_mut().iter_mut() {
+                // The rate is no matter of a single frame.
+                structure.remove_fields(["framerate", "max-framerate"]);
+            }
+            filter.set_property("caps", first);
+            return gst::PadProbeReturn::Remove;
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(filter)
+}
+
+/// Fits frames of another size to the one that [`hold`] keeps, with bars where the shape
+/// differs; others pass untouched.
+pub fn scaler() -> Result<gst::Element, Failure> {
+    let scaler = make("videoscale")?;
+    scaler.set_property_from_str("method", "lanczos");
+    scaler.set_property("add-borders", true);
+    Ok(scaler)
+}
+
 /// A thread boundary that holds `buffers`, or as much as usual when 0.
 pub fn queue(buffers: u32) -> Result<gst::Element, Failure> {
     let queue = make("queue")?;

@@ -17,7 +17,8 @@ use super::counts::Counts;
 use super::deinterlace;
 use super::input::Input;
 use super::parts::{
-    bin, cannot_join, converter, even_size, filter, join, link, make, no_pad, queue, sink_pad, src_pad,
+    bin, cannot_join, converter, even_size, filter, hold, join, link, make, no_pad, queue, scaler, sink_pad,
+    src_pad,
 };
 use super::streams::{Handling, Plan, Track};
 use super::{Arguments, colour, duration, text};
@@ -219,6 +220,7 @@ impl Graph {
         chain.push(converter()?);
         chain.push(self.enhancer.clone());
         chain.push(queue(PICTURES)?);
+        chain.push(scaler()?);
         chain.push(converter()?);
         let description = container.video_encoder(arguments.encoder.as_deref(), arguments.lossless)?;
         let encoder = match arguments.encoder {
@@ -233,6 +235,7 @@ impl Graph {
                 bin(description)?
             }
         };
+        chain.push(hold()?);
         chain.push(encoder.clone());
         let coded = src_pad(&encoder)?.query_caps(None);
         if container.muxer.is_some() && !container.takes("video_%u", &coded) {
