@@ -113,12 +113,11 @@ impl<S: TensorSample> Enhancer<S> {
         Ok(Report { tiles: upscaled.tiles, tiles_left_out: upscaled.left_out, upscale })
     }
 
-    /// Forgets the past. Call it wherever frames stop being neighbours.
+    /// Forgets the past. Call it wherever frames stop being neighbours. A cancelled run stays
+    /// cancelled: the flush that asked for it says when it is over.
     ///
-    /// No stage remembers frames yet, so there is nothing to forget but a cancelled run.
-    pub fn reset(&mut self) {
-        self.canceller.resume();
-    }
+    /// No stage remembers frames yet, so there is nothing to forget.
+    pub fn reset(&mut self) {}
 
     fn pass_alpha(&mut self, input: View<'_, S>, mut output: ViewMut<'_, S>) {
         if input.dim().2 != 4 || output.dim().2 != 4 {

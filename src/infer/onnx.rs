@@ -1,6 +1,7 @@
 //! A network run by ONNX Runtime.
 
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -265,7 +266,9 @@ fn start(
     };
     let builder = configured(builder).map_err(text)?;
     let mut builder = register(runtime, builder, provider, options)?;
-    let session = builder.commit_from_memory(spliced).map_err(text)?;
+    // The binding panics on some shapes that damaged files declare.
+    let committed = catch_unwind(AssertUnwindSafe(|| builder.commit_from_memory(spliced)));
+    let session = committed.map_err(|_| "its tensors have impossible shapes".to_string())?.map_err(text)?;
     let nodes = assignment::nodes_by_provider(&session)?;
     Ok((session, nodes))
 }

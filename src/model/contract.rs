@@ -153,6 +153,10 @@ fn picture(tensor: &TensorInfo) -> Result<(usize, Element, Option<Size>), String
     if batch.is_some_and(|batch| batch != 1) {
         return Err(format!("{tensor} is for several pictures at once, export it for one"));
     }
+    let last_is_colour = matches!(width, Some(1 | 3)) && !matches!(tensor.dims[1], Some(1 | 3));
+    if last_is_colour {
+        return Err(format!("{tensor} has its channels last, export it with channels first (NCHW)"));
+    }
     // Exports often leave even the channels open; they are three until a run says otherwise.
     let channels = channels.unwrap_or(3);
     if channels != 1 && channels != 3 {
@@ -203,6 +207,7 @@ mod tests {
             ("three-d", "3 dimensions"),
             ("u8-input", "only float32"),
             ("five-channels", "5 channels"),
+            ("nhwc", "channels last"),
         ] {
             let error = tiny(name).unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains(name), "{error}");

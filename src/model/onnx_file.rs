@@ -55,7 +55,8 @@ impl std::fmt::Display for TensorInfo {
         let dims: Vec<String> =
             self.dims.iter().map(|dim| dim.map_or("?".into(), |length| length.to_string())).collect();
         let element = self.element.map_or("another type", Element::name);
-        write!(f, "`{}` [{}] of {element}", self.name, dims.join(","))
+        // Names come from the file: nothing in them may break the line.
+        write!(f, "`{}` [{}] of {element}", self.name.escape_debug(), dims.join(","))
     }
 }
 

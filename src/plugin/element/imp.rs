@@ -15,15 +15,13 @@ use gst_video::{VideoFrameRef, VideoInfo, VideoInterlaceMode, VideoRegionOfInter
 use once_cell::sync::Lazy;
 
 use super::caps;
+use super::lane::{NOT_TAKEN, State};
 use super::settings::{ExecutionProvider, MEMORY_LIMIT, Settings};
-use crate::enhance::{self, EnhanceError, Enhancer, Report};
-use crate::infer::onnx::TensorSample;
-use crate::infer::provider::Active;
-use crate::infer::runtime::Runtime;
+use crate::enhance::EnhanceError;
 use crate::infer::{Cancel, InferError};
 use crate::model::registry;
 use crate::plugin::CAT;
-use crate::plugin::frame::{Conversion, Direction, size, working_bits};
+use crate::plugin::frame::{size, working_bits};
 use crate::plugin::messages::{Failure, Stats};
 
 /// See [`super::FaceSr`].
@@ -79,96 +77,6 @@ pub struct FaceSr {
     canceller: Mutex<Option<Arc<dyn Cancel>>>,
 }
 
-/// What lives from start to stop: the enhancer for the samples of the negotiated format.
-#[derive(Default)]
-enum State {
-    #[default]
-    Empty,
-    Eight(Lane<u8>),
-    Sixteen(Lane<u16>),
-}
-
-/// An enhancer, and the way to it and from it once formats are negotiated.
-struct Lane<S> {
-    enhancer: Enhancer<S>,
-    formats: Option<(Conversion<S>, Conversion<S>)>,
-}
-
-impl<S: TensorSample> Lane<S> {
-    fn open(settings: &enhance::Settings) -> Result<Self, EnhanceError> {
-        Ok(Self { enhancer: Enhancer::open(settings)?, formats: None })
-    }
-
-    fn negotiate(&mut self, input: &VideoInfo, output: &VideoInfo) -> Result<(), glib::BoolError> {
-        self.enhancer.reset();
-        self.formats = None;
-        let from = Conversion::new(input, Direction::In)?;
-        self.formats = Some((from, Conversion::new(output, Direction::Out)?));
-        Ok(())
-    }
-
-    fn process(
-        &mut self,
-        input: &VideoFrameRef<&gst::BufferRef>,
-        output: &mut VideoFrameRef<&mut gst::BufferRef>,
-    ) -> Result<Report, Failure> {
-        let no_frame = || Failure::Frame("a frame cannot be mapped as a picture".into());
-        if input.buffer().flags().contains(gst::BufferFlags::DISCONT) {
-            self.enhancer.reset();
-        }
-        let (from, to) = self.formats.as_mut().ok_or_else(no_frame)?;
-        let picture = from.read(input).ok_or_else(no_frame)?;
-        let report = to.write(output, |out| self.enhancer.process(picture, out));
-        Ok(report.ok_or_else(no_frame)??)
-    }
-
-    fn loaded(&self) -> Loaded {
-        Loaded {
-            bits: S::BITS,
-            scale: self.enhancer.scale(),
-            model: self.enhancer.model().into(),
-            active: self.enhancer.active().clone(),
-            runtime: self.enhancer.runtime(),
-            canceller: self.enhancer.canceller(),
-        }
-    }
-}
-
-/// What there is to know of the network in use.
-struct Loaded {
-    bits: u32,
-    scale: usize,
-    model: String,
-    active: Active,
-    runtime: &'static Runtime,
-    canceller: Arc<dyn Cancel>,
-}
-
-impl Loaded {
-    fn describe(&self, stats: &mut Stats) {
-        stats.model = self.model.clone();
-        stats.provider = self.active.describe();
-        stats.runtime = format!("{} ({})", self.runtime.path.display(), self.runtime.found_by);
-        stats.fallbacks.retain(|line| !line.starts_with(NOT_TAKEN));
-        if !self.active.refused.is_empty() {
-            stats.fallbacks.push(format!("{NOT_TAKEN}: {}", self.active.why_not_others()));
-        }
-    }
-}
-
-impl State {
-    fn loaded(&self) -> Option<Loaded> {
-        match self {
-            Self::Empty => None,
-            Self::Eight(lane) => Some(lane.loaded()),
-            Self::Sixteen(lane) => Some(lane.loaded()),
-        }
-    }
-}
-
-/// How the entry of `fallbacks` begins that says why `auto` passed providers over.
-const NOT_TAKEN: &str = "providers not taken";
-
 impl FaceSr {
     /// What was set at the start, and before it, what is set now.
     fn settings(&self) -> Settings {
@@ -197,10 +105,7 @@ impl FaceSr {
         // The old network's memory first.
         *self.state() = State::Empty;
         let enhance = settings.enhance(crate::plugin::folder());
-        let state = match bits {
-            8 => State::Eight(Lane::open(&enhance)?),
-            _ => State::Sixteen(Lane::open(&enhance)?),
-        };
+        let state = State::open(&enhance, bits)?;
         let Some(loaded) = state.loaded() else { return Ok(()) };
         let line = {
             let mut stats = self.stats.lock().unwrap();
@@ -239,6 +144,10 @@ impl FaceSr {
 
     /// What does not fit these caps, in words.
     fn refuse(&self, input: &VideoInfo, output: &VideoInfo) -> Option<String> {
+        let scale = self.settings().scale;
+        if scale > 0.0 && scale < 1.0 {
+            return Some(format!("scale={scale} would make the picture smaller: set 0 or 1 to 8"));
+        }
         if input.interlace_mode() != VideoInterlaceMode::Progressive {
             return Some(format!(
                 "interlaced video ({}) would keep its combs: put `deinterlace` before facesr",
@@ -273,24 +182,7 @@ impl FaceSr {
         self.load(&settings, working_bits(input))?;
         let restores = self.state().loaded().is_some_and(|loaded| loaded.scale == 1);
         self.obj().set_passthrough(keeps_size && !restores);
-        let negotiated = match &mut *self.state() {
-            State::Empty => Ok(()),
-            State::Eight(lane) => lane.negotiate(input, output),
-            State::Sixteen(lane) => lane.negotiate(input, output),
-        };
-        negotiated.map_err(|err| Failure::Caps(err.to_string()))
-    }
-
-    fn process(
-        &self,
-        input: &VideoFrameRef<&gst::BufferRef>,
-        output: &mut VideoFrameRef<&mut gst::BufferRef>,
-    ) -> Result<Report, Failure> {
-        match &mut *self.state() {
-            State::Empty => Err(Failure::Frame("a frame came before its format".into())),
-            State::Eight(lane) => lane.process(input, output),
-            State::Sixteen(lane) => lane.process(input, output),
-        }
+        self.state().negotiate(input, output).map_err(|err| Failure::Caps(err.to_string()))
     }
 
     fn cancel(&self) {
@@ -476,7 +368,8 @@ impl VideoFilterImpl for FaceSr {
         inframe: &VideoFrameRef<&gst::BufferRef>,
         outframe: &mut VideoFrameRef<&mut gst::BufferRef>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        match self.process(inframe, outframe) {
+        let done = self.state().process(inframe, outframe);
+        match done {
             Ok(report) => {
                 let warning = self.stats.lock().unwrap().count(&report);
                 if let Some(warning) = warning {

@@ -3,6 +3,7 @@
 
 mod caps;
 mod imp;
+mod lane;
 mod settings;
 
 use gstreamer::glib;

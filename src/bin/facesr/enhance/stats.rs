@@ -67,8 +67,14 @@ impl Summary {
             self.fps(),
             if models.is_empty() { "no model".into() } else { models.join(", ") },
         );
-        if !fallbacks.is_empty() {
-            line += &format!("; fell back: {}", fallbacks.join("; "));
+        // On most machines `auto` has no choice, which takes a line of its own to explain.
+        let (providers, others): (Vec<&str>, Vec<&str>) =
+            fallbacks.into_iter().partition(|reason| reason.starts_with("providers not taken"));
+        if !providers.is_empty() {
+            line += " (`facesr doctor` says why on no other)";
+        }
+        if !others.is_empty() {
+            line += &format!("; fell back: {}", others.join("; "));
         }
         line
     }
