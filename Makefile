@@ -6,11 +6,12 @@ CACHE := $(or $(FACESR_CACHE_DIR),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/faces
 VENV := $(CACHE)/venv
 PYTHON := $(VENV)/bin/python
 TEST_VENV := $(CACHE)/test-venv
+PEERS_VENV := $(CACHE)/peers-venv
 PLUGIN_DIR := target/release/plugin
 export FACESR_CACHE_DIR := $(CACHE)
 
 .DELETE_ON_ERROR:
-.PHONY: help system setup models runtime openvino build demo test test-rust test-python lint bench doctor clean
+.PHONY: help system setup models runtime openvino build demo test test-rust test-python lint bench peers doctor clean
 
 help:
 	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
@@ -18,6 +19,7 @@ help:
 	@echo "make build   the plugin in $(PLUGIN_DIR) and the program target/release/facesr"
 	@echo "make setup   system packages, ONNX Runtime and networks only"
 	@echo "make bench   speed, side by side with a bare loop over the same network"
+	@echo "make peers   speed, memory and picture, side by side with what one would take instead"
 	@echo "make lint    formatting, clippy, layering, documentation"
 	@echo "make openvino  the optional OpenVINO provider for processors"
 
@@ -36,6 +38,12 @@ $(TEST_VENV)/ready: models/requirements.txt tests/python/requirements.txt
 	python3 -m venv --clear $(TEST_VENV)
 	$(TEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--requirement models/requirements.txt --requirement tests/python/requirements.txt
+	@touch $@
+
+$(PEERS_VENV)/ready: scripts/peers-requirements.txt
+	@mkdir -p $(CACHE)
+	python3 -m venv --clear $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 setup: system models
@@ -63,7 +71,7 @@ demo: setup build
 test: setup build test-rust test-python
 
 test-rust: setup build
-	FACESR_PLUGIN_DIR="$(CURDIR)/$(PLUGIN_DIR)" cargo test --release --locked
+	FACESR_PLUGIN_DIR="$(CURDIR)/$(PLUGIN_DIR)" cargo test --release --locked --no-fail-fast
 
 test-python: setup
 	@$(MAKE) --no-print-directory $(TEST_VENV)/ready
@@ -76,7 +84,12 @@ lint: system
 	RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --no-deps
 
 bench: setup build
-	scripts/bench
+	cargo bench --locked --bench overhead
+
+# Beside what one would take instead; CLIP=... takes another truth than the fetched clip.
+peers: setup build
+	@$(MAKE) --no-print-directory $(PEERS_VENV)/ready
+	$(PEERS_VENV)/bin/python scripts/peers.py --cache "$(CACHE)" $(if $(CLIP),--clip "$(CLIP)")
 
 doctor: build
 	target/release/facesr doctor

@@ -188,6 +188,14 @@ fn interlaced_video_is_refused_with_a_word_on_deinterlace() {
 }
 
 #[test]
+fn a_scale_that_would_reduce_is_refused_with_the_scales_that_there_are() {
+    for scale in ["0.3", "0.99"] {
+        let text = refusal("nearest-x2", &[("scale", scale)], SMALL);
+        assert!(text.contains(&format!("scale={scale}")) && text.contains("1 to 8"), "{text}");
+    }
+}
+
+#[test]
 fn pictures_that_would_be_too_large_are_refused_with_what_to_do() {
     for (width, height) in [(10_000, 20), (20, 10_000), (8193, 8193)] {
         let text = refusal("nearest-x2", &[], &format!("format=GRAY8,width={width},height={height}"));

@@ -67,7 +67,7 @@ fn cases() -> impl Strategy<Value = Case> {
         proptest::sample::select(formats()),
         proptest::sample::select(&NETWORKS[..]),
         proptest::collection::vec((side(), side()), 1..3),
-        prop_oneof![Just(0), Just(100), Just(200), 30..800_u32],
+        prop_oneof![Just(0), Just(100), Just(200), 100..800_u32],
         (open(), open()),
         prop_oneof![Just(0), 1..100_u32],
         (1..20, 1..20),
