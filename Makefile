@@ -84,7 +84,7 @@ lint: system
 	RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --no-deps
 
 bench: setup build
-	cargo bench --locked --bench overhead
+	cargo bench --locked --bench stages --bench overhead
 
 # Beside what one would take instead; CLIP=... takes another truth than the fetched clip.
 peers: setup build
