@@ -11,7 +11,7 @@ PLUGIN_DIR := target/release/plugin
 export FACESR_CACHE_DIR := $(CACHE)
 
 .DELETE_ON_ERROR:
-.PHONY: help system setup models runtime openvino build demo test test-rust test-python lint bench peers doctor clean
+.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers doctor clean
 
 help:
 	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench   speed, side by side with a bare loop over the same network"
 	@echo "make peers   speed, memory and picture, side by side with what one would take instead"
 	@echo "make lint    formatting, clippy, layering, documentation"
+	@echo "make metrics the network that measures perceptual distance (ST-LPIPS)"
 	@echo "make openvino  the optional OpenVINO provider for processors"
 
 system:
@@ -60,6 +61,10 @@ openvino: system
 	@$(MAKE) --no-print-directory $(VENV)/ready
 	@$(PYTHON) models/fetch.py --only openvino
 
+metrics: system
+	@$(MAKE) --no-print-directory $(VENV)/ready
+	@$(PYTHON) models/fetch.py --only stlpips-alex
+
 build: system
 	cargo build --release --locked
 	@mkdir -p $(PLUGIN_DIR)
@@ -70,7 +75,7 @@ demo: setup build
 
 test: setup build test-rust test-python
 
-test-rust: setup build
+test-rust: setup metrics build
 	FACESR_PLUGIN_DIR="$(CURDIR)/$(PLUGIN_DIR)" cargo test --release --locked --no-fail-fast
 
 test-python: setup

@@ -65,7 +65,7 @@ class Item:
 
     @property
     def is_network(self) -> bool:
-        return self.kind in ("ncnn", "onnx")
+        return self.kind in ("ncnn", "onnx", "stlpips")
 
     @property
     def sidecar(self) -> Path:
@@ -247,6 +247,10 @@ def _to_onnx(item: Item, contents: Dict[str, bytes]) -> bytes:
             from ncnn_to_onnx import convert
 
             return convert(contents["param"], contents["bin"])
+        if item.kind == "stlpips":
+            from stlpips_to_onnx import convert
+
+            return convert(contents["weights"])
         from free_dimensions import free_dimensions
 
         return free_dimensions(contents["onnx"], item.free)

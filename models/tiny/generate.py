@@ -182,6 +182,13 @@ def u8_input() -> bytes:
     return net.finish(net.resize("input", 2, 2), kind=BYTE)
 
 
+def embedding() -> bytes:
+    """What stands in for a face embedding: the colours of 14x14 blocks, in a row."""
+    net = Network([1, 3, 112, 112])
+    blocks = net.add("AveragePool", "input", kernel_shape=[8, 8], strides=[8, 8])
+    return net.finish(net.add("Reshape", blocks, net.constant([1, -1], np.int64)), [1, 588])
+
+
 # Every tiny network. To add one: a function, a row, and run this program.
 NETWORKS: Dict[str, Callable[[], bytes]] = {
     # Good ones.
@@ -195,6 +202,7 @@ NETWORKS: Dict[str, Callable[[], bytes]] = {
     "multiple4-x2": multiple4,
     "range255-x2": range255,
     "nan-x2": nan,
+    "embedding": embedding,
     # What the element must refuse, saying why.
     "noninteger-x1.5": noninteger,
     "uneven-x2x3": uneven,

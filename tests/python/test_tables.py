@@ -11,6 +11,7 @@ DIGEST = re.compile("[0-9a-f]{64}")
 KEYS = {
     "upscaler": {"scale", "multiple", "overlap", "memory-per-pixel"},
     "face-detector": {"head", "colour-order", "multiple", "memory-per-pixel"},
+    "perceptual-distance": {"memory-per-pixel"},
 }
 COMMON = {"version", "group-id", "role", "licence", "source", "sha256"}
 
@@ -43,7 +44,7 @@ class Tables(unittest.TestCase):
 
     def test_sidecars_name_the_file_their_network_came_from(self):
         for item in support.NETWORKS:
-            member = item.members["bin" if item.kind == "ncnn" else "onnx"]
+            member = item.members[{"ncnn": "bin", "onnx": "onnx", "stlpips": "weights"}[item.kind]]
             source = f"{item.package}=={item.version}:{member['path']}"
             self.assertEqual(item.modelinfo("source"), source)
 
