@@ -6,6 +6,7 @@ pub mod graph;
 pub mod onnx;
 pub mod provider;
 pub mod runtime;
+pub mod tensors;
 pub mod tile;
 
 use std::sync::Arc;

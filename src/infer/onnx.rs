@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -78,7 +78,7 @@ impl<S: TensorSample> OnnxNetwork<S> {
         let name = model.name.clone();
         let refuse = |reason| InferError::Model { model: name.clone(), reason };
         let spliced = graph::splice(model, S::BITS).map_err(refuse)?;
-        let attempt = |provider| start(runtime, model, &spliced, provider, options);
+        let attempt = |provider| start(runtime, &model.path, &spliced, provider, options);
         let (session, active) =
             choose(options.choice, &name, attempt).map_err(|err| blame_model(err, &name))?;
         let options = RunOptions::new().map_err(|err| refuse(one_line(&err)))?;
@@ -222,7 +222,7 @@ pub fn try_provider(runtime: &Runtime, provider: Provider) -> Result<Active, Str
 }
 
 /// The processor can always be tried, so when it refuses, the model is at fault.
-fn blame_model(error: InferError, model: &str) -> InferError {
+pub(super) fn blame_model(error: InferError, model: &str) -> InferError {
     let cpu = Provider::Cpu.name();
     let reason = match &error {
         InferError::Provider { name, reason } if *name == cpu => Some(reason.clone()),
@@ -237,11 +237,11 @@ fn blame_model(error: InferError, model: &str) -> InferError {
     }
 }
 
-/// A session on one provider, and where its nodes went.
-fn start(
+/// A session on one provider, and where its nodes went. `path` is where the model was read from.
+pub(super) fn start(
     runtime: &Runtime,
-    model: &Upscaler,
-    spliced: &[u8],
+    path: &Path,
+    model: &[u8],
     provider: Provider,
     options: &Options,
 ) -> Result<(Session, Vec<(String, usize)>), String> {
@@ -253,7 +253,7 @@ fn start(
             .with_config_entry(assignment::RECORD, "1")?
             // A pipeline has other work for the cores than waiting busily for the next frame.
             .with_intra_op_spinning(false)?;
-        if let Some(folder) = model.path.parent().map(|dir| dir.to_string_lossy()) {
+        if let Some(folder) = path.parent().map(|dir| dir.to_string_lossy()) {
             // Weights in a file of their own are looked for beside the model.
             let folder = if folder.is_empty() { ".".into() } else { folder };
             builder =
@@ -267,7 +267,7 @@ fn start(
     let builder = configured(builder).map_err(text)?;
     let mut builder = register(runtime, builder, provider, options)?;
     // The binding panics on some shapes that damaged files declare.
-    let committed = catch_unwind(AssertUnwindSafe(|| builder.commit_from_memory(spliced)));
+    let committed = catch_unwind(AssertUnwindSafe(|| builder.commit_from_memory(model)));
     let session = committed.map_err(|_| "its tensors have impossible shapes".to_string())?.map_err(text)?;
     let nodes = assignment::nodes_by_provider(&session)?;
     Ok((session, nodes))

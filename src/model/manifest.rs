@@ -110,8 +110,12 @@ impl Manifest {
 
     /// The value range of a tensor, 0 to 1 where nothing is said.
     pub fn range(&self, tensor: &str) -> Range {
-        let section = self.tensors.iter().find(|section| section.name == tensor);
-        section.and_then(|section| section.range).unwrap_or(Range::UNIT)
+        self.range_said(tensor).unwrap_or(Range::UNIT)
+    }
+
+    /// The value range of a tensor where something is said.
+    pub fn range_said(&self, tensor: &str) -> Option<Range> {
+        self.tensors.iter().find(|section| section.name == tensor)?.range
     }
 
     /// Compares what the sidecar says with the tensors of the file.
