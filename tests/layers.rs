@@ -10,6 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("infer", &["image", "model"]),
     ("upscale", &["image", "infer", "model"]),
     ("enhance", &["image", "infer", "model", "upscale"]),
+    ("metrics", &["image", "infer", "model"]),
     ("plugin", &["enhance", "image", "infer", "model"]),
 ];
 
