@@ -18,6 +18,9 @@ pub mod upscale;
 #[cfg(feature = "plugin")]
 mod plugin;
 
+#[cfg(feature = "plugin")]
+pub use plugin::frame;
+
 /// Registers the element `facesr` with the GStreamer of this process, for programs that link
 /// the crate. Call it after `gstreamer::init()`; calling it again does nothing.
 ///

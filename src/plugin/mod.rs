@@ -1,7 +1,7 @@
 //! The GStreamer element `facesr`. The only module that names GStreamer.
 
 mod element;
-mod frame;
+pub mod frame;
 mod messages;
 
 use std::path::PathBuf;
