@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("ort", &["infer"]),
     ("gstreamer", &["plugin", "lib", "bin"]),
+    ("gstreamer_app", &["bin"]),
     ("gstreamer_base", &["plugin"]),
     ("gstreamer_video", &["plugin", "bin"]),
     ("fast_image_resize", &["image"]),

@@ -1,17 +1,23 @@
-//! The program `facesr`: enhances a file without a pipeline to write.
+//! The program `facesr`: enhances a file without a pipeline to write, and measures and shows
+//! what came of it.
 //!
-//! Everything that touches pixels happens in the element of the same name;
+//! Everything that changes pixels happens in the element of the same name;
 //! here is what a file needs around it. Exit codes: 0 done, 1 failed, 2 wrong
 //! usage, 3 input unreadable or unsupported, 4 model or provider unavailable.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod clips;
+mod compare;
 mod doctor;
 mod enhance;
 mod failure;
+mod frames;
 mod interrupt;
+mod measure;
 mod models;
 mod options;
+mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +38,10 @@ struct Cli {
 enum Command {
     /// Enhance a video file or a still picture
     Enhance(Box<enhance::Arguments>),
+    /// Measure the quality and steadiness of a clip against its ground truth
+    Measure(Box<measure::Arguments>),
+    /// Put two clips side by side: a sheet, or a page with a slider and plots
+    Compare(Box<compare::Arguments>),
     /// List the networks that have a name, or check a file
     Models(models::Arguments),
     /// Say what runs on this machine, what is missing, and how to get it
@@ -42,6 +52,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = start().and_then(|()| match cli.command {
         Command::Enhance(arguments) => enhance::run(&arguments),
+        Command::Measure(arguments) => measure::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Models(arguments) => models::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     });

@@ -1,15 +1,15 @@
 //! `facesr enhance`: one file in, one enhanced file out.
 
-mod colour;
+pub mod colour;
 mod container;
 mod counts;
 mod deinterlace;
 mod duration;
 mod first_picture;
-mod input;
-mod missing;
-mod output;
-mod parts;
+pub mod input;
+pub mod missing;
+pub mod output;
+pub mod parts;
 mod pipeline;
 mod play;
 mod progress;
