@@ -609,6 +609,34 @@ fn a_still_picture_becomes_a_still_picture() {
 }
 
 #[test]
+fn a_film_that_changes_its_size_is_fitted_to_its_first_frame() {
+    let folder = folder();
+    let mut joined = Vec::new();
+    for (number, size) in [(0, "width=64,height=48"), (1, "width=48,height=64")] {
+        let part = folder.path().join(format!("{number}.ts"));
+        launch(&format!(
+            "videotestsrc num-buffers=20 timestamp-offset={} ! video/x-raw,{size},framerate=25/1 \
+             ! x264enc bframes=0 speed-preset=ultrafast ! mpegtsmux ! filesink location={}",
+            number * 800_000_000_u64,
+            part.display()
+        ));
+        joined.extend(std::fs::read(part).unwrap());
+    }
+    let input = folder.path().join("in.ts");
+    std::fs::write(&input, joined).unwrap();
+    for (out, options) in
+        [("out.mkv", &[][..]), ("out.mp4", &["--scale", "3"]), ("lossless.mkv", &["--lossless"])]
+    {
+        let output = folder.path().join(out);
+        enhanced(&input, &output, options);
+        let file = read(&output, "decodebin");
+        assert_eq!(file.video().times.len(), 40, "{out}");
+        let scale = if options.contains(&"3") { 3 } else { 2 };
+        assert_eq!(file.video().size(), (64 * scale, 48 * scale), "{out}");
+    }
+}
+
+#[test]
 fn interlaced_film_is_refused_until_deinterlaced() {
     let folder = folder();
     let (input, output) = (folder.path().join("in.mkv"), folder.path().join("out.mkv"));

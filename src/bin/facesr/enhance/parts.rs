@@ -54,24 +54,25 @@ pub fn even_size() -> Result<gst::Element, Failure> {
     Ok(crop)
 }
 
+/// What scaling and conversion can bring back to what the first frame had.
+const HELD: [&str; 5] = ["format", "width", "height", "pixel-aspect-ratio", "colorimetry"];
+
 /// Keeps later frames at the size, format and colours of the first, for files whose picture
 /// changes: encoders and containers cannot follow. `scaler` and a converter stand before it.
 pub fn hold() -> Result<gst::Element, Failure> {
     let filter = make("capsfilter")?;
     let weak = filter.downgrade();
-    sink_pad(&filter)?.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-        if let (Some(gst::PadProbeData::Event(event)), Some(filter)) = (&info.data, weak.upgrade())
-            && let gst::EventView::Caps(caps) = event.view()
-        {
-            let mut first = caps.caps_owned();
+    // Not the first caps: those change again while elements before find out what to do.
+    sink_pad(&filter)?.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
+        if let (Some(filter), Some(mut first)) = (weak.upgrade(), pad.current_caps()) {
             for structure in first.make_mut().iter_mut() {
-                // The rate is no matter of a single frame.
-                structure.remove_fields(["framerate", "max-framerate"]);
+                let fields: Vec<_> = structure.fields().map(|field| field.to_string()).collect();
+                let others = fields.iter().filter(|field| !HELD.contains(&field.as_str()));
+                structure.remove_fields(others.map(String::as_str));
             }
             filter.set_property("caps", first);
-            return gst::PadProbeReturn::Remove;
         }
-        gst::PadProbeReturn::Ok
+        gst::PadProbeReturn::Remove
     });
     Ok(filter)
 }
