@@ -3,7 +3,7 @@
 //! The crate is read in this order: what a picture is ([`image`]), what a network's file says
 //! ([`model`]), how a network is run ([`infer`]), how a picture gets the size asked for
 //! ([`upscale`]), the path of a frame ([`enhance`]), and the GStreamer element around it
-//! ([`plugin`], feature `plugin`). How good the result is, [`metrics`] say.
+//! (`plugin`, with the feature of that name). How good the result is, [`metrics`] say.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
