@@ -105,3 +105,71 @@ fn bilinear(picture: ArrayView2<'_, f32>, (x, y): (f32, f32)) -> Option<f32> {
     let (above, below) = (row(top), row(bottom));
     Some(above + down * (below - above))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Motion that is the same everywhere.
+    fn uniform(back: (f32, f32), forth: (f32, f32)) -> Motion {
+        let fill = |value| Array2::from_elem((20, 24), value);
+        let [bu, bv, fu, fv] = [back.0, back.1, forth.0, forth.1].map(fill);
+        Motion::new(Field { u: bu.view(), v: bv.view() }, Field { u: fu.view(), v: fv.view() })
+    }
+
+    #[test]
+    fn a_round_trip_may_miss_by_a_share_of_the_motion_and_a_little_more() {
+        for (back, forth, occluded) in [
+            ((2.0, 0.0), (-2.0, 0.0), false),
+            // Missed by 1.0; 0.01 * (4 + 1) + 0.5 = 0.55 is allowed.
+            ((2.0, 0.0), (-1.0, 0.0), true),
+            // Missed by 0.49 of 0.5569.
+            ((2.0, 0.0), (-1.3, 0.0), false),
+            ((0.0, -2.0), (0.0, 1.3), false),
+            ((0.0, -2.0), (0.0, 1.0), true),
+            // Missed by 0.64 in both directions together, of 0.5 and a little.
+            ((0.6, 0.0), (0.0, 0.6), true),
+            ((0.4, 0.0), (0.0, 0.4), false),
+            // The faster, the more: 1.0 of 1.1381.
+            ((6.0, 0.0), (-5.0, 0.0), false),
+        ] {
+            let motion = uniform(back, forth);
+            assert_eq!(motion.occluded(10, 10), occluded, "{back:?} {forth:?}");
+        }
+        // What comes from outside is occluded: the three columns that 2.5 pixels lead out of.
+        let motion = uniform((2.5, 0.0), (-2.5, 0.0));
+        let outside = (0..24).filter(|&x| motion.occluded(x, 7)).collect::<Vec<_>>();
+        assert_eq!(outside, [21, 22, 23]);
+    }
+
+    #[test]
+    fn the_gradient_sums_the_forward_differences_of_both_directions() {
+        let u = Array2::from_shape_fn((5, 6), |(y, x)| 0.5 * x as f32 + 0.25 * y as f32);
+        let v = Array2::from_shape_fn((5, 6), |(y, x)| 2.0 * x as f32 - y as f32);
+        let motion = Motion::new(Field { u: u.view(), v: v.view() }, Field { u: u.view(), v: v.view() });
+        let (across, down) = (0.25 + 4.0, 0.0625 + 1.0);
+        for (x, y, expected) in
+            [(0, 0, across + down), (4, 3, across + down), (5, 3, down), (4, 4, across), (5, 4, 0.0)]
+        {
+            assert_eq!(motion.gradient(x, y), expected, "{x},{y}");
+        }
+        assert_eq!(motion.square(2, 1), 1.25 * 1.25 + 9.0);
+    }
+
+    #[test]
+    fn sampling_is_bilinear_and_ends_at_the_outermost_pixels() {
+        let plane = Array2::from_shape_fn((3, 4), |(y, x)| (10 * y + x * x) as f32);
+        for (at, expected) in [
+            ((0.0, 0.0), Some(0.0)),
+            ((3.0, 2.0), Some(29.0)),
+            ((2.5, 0.0), Some(6.5)),
+            ((1.5, 0.5), Some(7.5)),
+            ((-0.001, 0.0), None),
+            ((3.001, 0.0), None),
+            ((0.0, 2.001), None),
+            ((f32::NAN, 0.0), None),
+        ] {
+            assert_eq!(bilinear(plane.view(), at), expected, "{at:?}");
+        }
+    }
+}

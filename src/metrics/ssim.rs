@@ -80,3 +80,19 @@ impl Meter for Ssim {
         Outcome::mean(self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Picture;
+
+    #[test]
+    fn slopes_that_oppose_each_other_have_the_value_computed_by_hand() {
+        // One window. Both means are 100, both variances 4 s and the covariance -4 s, where s, the
+        // variance of a place under the window, is 2.243490: (C2 - 8 s) / (C2 + 8 s).
+        let slope =
+            |rise: f32| Picture::from_shape_fn((11, 11, 1), |(_, x, _)| 100.0 + rise * (x as f32 - 5.0));
+        let found = ssim(slope(2.0).view(), slope(-2.0).view()).unwrap();
+        assert!((found - 0.530591868).abs() < 1e-6, "{found}");
+    }
+}

@@ -218,6 +218,16 @@ fn boundaries_of_motion_and_occlusions_do_not_count_as_flicker_but_as_places_for
 }
 
 #[test]
+fn a_small_step_in_a_fast_motion_is_no_boundary() {
+    // The step of 0.5 is squared 0.25; 0.01 * 10^2 + 0.002 is allowed, 0.01 * 1^2 + 0.002 is not.
+    let at_step: Scene = |t, _, x| if x == 29 && t == 1 { 200.0 } else { 100.0 };
+    let clip = Clip { size: Size::new(60, 12), frames: 2, test: at_step, tear: 0.5, ..CLIP };
+    // Of the fast one, columns 0 to 48 are inside.
+    check(Clip { motion: (10.0, 0.0), ..clip }, "warping-error", 100.0 * 100.0 / 49.0 / 65_025.0);
+    check(Clip { motion: (1.0, 0.0), ..clip }, "warping-error", 0.0);
+}
+
+#[test]
 fn errors_count_the_same_from_either_side() {
     let other: Scene = |t, y, x| ((x * 13 + y * 29 + t * 7) % 210) as f32;
     for name in ["psnr", "ssim", "tde"] {
