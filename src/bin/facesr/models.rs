@@ -62,20 +62,20 @@ fn list(as_json: bool) {
                 })
             })
             .collect();
-        println!("{}", json!({ "models": models, "searched": registry::search_path(beside.as_deref()) }));
+        say!("{}", json!({ "models": models, "searched": registry::search_path(beside.as_deref()) }));
         return;
     }
     for (entry, path, manifest) in &rows {
         let state =
             path.as_ref().map_or("not here: run `make models`".into(), |path| path.display().to_string());
-        println!("{:<18} x{}  {}", entry.name, entry.scale, entry.summary);
-        println!("{:<22} {state}", "");
+        say!("{:<18} x{}  {}", entry.name, entry.scale, entry.summary);
+        say!("{:<22} {state}", "");
         if let Some(licence) = &manifest.licence {
-            println!("{:<22} licence: {licence}", "");
+            say!("{:<22} licence: {licence}", "");
         }
     }
     let (small, large) = (registry::automatic(Some(2.0)).name, registry::automatic(Some(4.0)).name);
-    println!("{:<18}     {small} up to a factor of 2, {large} above", registry::AUTO);
+    say!("{:<18}     {small} up to a factor of 2, {large} above", registry::AUTO);
 }
 
 fn check(file: &str, arguments: &Arguments) -> Result<(), Failure> {
@@ -108,14 +108,14 @@ fn check(file: &str, arguments: &Arguments) -> Result<(), Failure> {
             "memory_per_pixel": model.memory_per_pixel,
             "licence": model.licence,
         });
-        println!("{facts}");
+        say!("{facts}");
         return Ok(());
     }
-    println!("{} fits: {}", model.name, model.path.display());
-    println!("  enlarges by       {}", network.scale());
-    println!("  takes             {colours}, {}, sizes: {size}", model.element.name());
-    println!("  tile context      {} pixels", model.overlap);
-    println!("  memory, about     {} bytes a pixel", model.memory_per_pixel);
-    println!("  licence           {}", model.licence.as_deref().unwrap_or("not said by a sidecar"));
+    say!("{} fits: {}", model.name, model.path.display());
+    say!("  enlarges by       {}", network.scale());
+    say!("  takes             {colours}, {}, sizes: {size}", model.element.name());
+    say!("  tile context      {} pixels", model.overlap);
+    say!("  memory, about     {} bytes a pixel", model.memory_per_pixel);
+    say!("  licence           {}", model.licence.as_deref().unwrap_or("not said by a sidecar"));
     Ok(())
 }

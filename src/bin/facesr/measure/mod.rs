@@ -85,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         output.finish()?;
     }
     match arguments.json {
-        true => println!("{}", numbers::object(&materials, &results)),
+        true => say!("{}", numbers::object(&materials, &results)),
         false => print!("{}", table::text(&materials, &results)),
     }
     Ok(())
