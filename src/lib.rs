@@ -3,12 +3,14 @@
 //! The crate is read in this order: what a picture is ([`image`]), what a network's file says
 //! ([`model`]), how a network is run ([`infer`]), how a picture gets the size asked for
 //! ([`upscale`]), the path of a frame ([`enhance`]), and the GStreamer element around it
-//! (`plugin`, with the feature of that name). How good the result is, [`metrics`] say.
+//! (`plugin`, with the feature of that name). How good the result is, [`metrics`] say. Where the pixels of one
+//! picture are in another, [`flow`] finds, which nothing uses yet.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod enhance;
+pub mod flow;
 pub mod image;
 pub mod infer;
 pub mod metrics;

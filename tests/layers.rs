@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Each module with the modules of this crate that it may use. Their tests keep to it, too.
 const LAYERS: &[(&str, &[&str])] = &[
     ("image", &[]),
+    ("flow", &["image"]),
     ("model", &["image"]),
     ("infer", &["image", "model"]),
     ("upscale", &["image", "infer", "model"]),
@@ -22,6 +23,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("gstreamer_base", &["plugin"]),
     ("gstreamer_video", &["plugin", "bin"]),
     ("fast_image_resize", &["image"]),
+    ("multiversion", &["flow"]),
     ("prost", &["model", "infer"]),
     ("clap", &["bin"]),
 ];

@@ -1,0 +1,137 @@
+//! From the energy of a flow to equations: the weights that the flow so far gives to every term.
+//!
+//! The energy is a sum of square roots. Each is replaced by a weighted square with the same slope
+//! at the flow so far, which makes the equations linear (Brox et al. 2004).
+
+use super::checker::{Checker, around, first};
+use super::lanes::{Lanes, Row, RowMut, dispatched};
+use super::relax::System;
+
+/// Weight of the slopes of the flow. At 10 and at 40 the error on the Middlebury pairs is 4 and 6 %
+/// larger; at 10 also with noise.
+const SMOOTHNESS: f32 = 20.0;
+/// Weight of the difference of levels.
+const LEVELS: f32 = 5.0;
+/// Weight of the difference of slopes.
+const SLOPES: f32 = 10.0;
+
+/// Where the square root of a difference, in pixels, becomes a square.
+const DATA_EPSILON: f32 = 0.001;
+/// Where the square root of the slope of the flow, in pixels per pixel, becomes a square. A tenth
+/// of this needs more sweeps: with eight, the error on the Middlebury pairs is 4 % larger.
+const FLOW_EPSILON: f32 = 0.01;
+
+/// Added to the weights of every pixel's edges: no matrix is singular, not even that of a sample
+/// that is nobody's neighbour.
+const LEAST_EDGE: f32 = 1e-6;
+
+/// Three equations for each pixel, `a u + b v + c = 0`: of levels, of slopes along rows, of slopes
+/// along columns. Normalised: a residual is a distance in pixels.
+pub type Equations = [[Checker; 3]; 3];
+
+dispatched! {
+    /// Writes the system that belongs to a flow over pictures `width` wide.
+    pub fn weigh / weigh_plain(equations: &Equations, u: &Checker, v: &Checker, width: usize, system: &mut System) {
+        for colour in [0, 1] {
+            weigh_edges(u, v, width, colour, system);
+        }
+        for colour in [0, 1] {
+            weigh_pixels(equations, u, v, colour, system);
+        }
+    }
+}
+
+#[inline(always)]
+fn weigh_edges(u: &Checker, v: &Checker, width: usize, colour: usize, system: &mut System) {
+    let other = 1 - colour;
+    let height = u[colour].size.height;
+    for y in 0..height {
+        let row = y as isize;
+        let here = [u[colour].lanes(0, row), v[colour].lanes(0, row)];
+        let count = here[0].len();
+        let [_, right_u, _, down_u] = around(&u[other], colour, y, count);
+        let [_, right_v, _, down_v] = around(&v[other], colour, y, count);
+        write_edges(here, [right_u, right_v], system.right[colour].lanes_mut(0, row));
+        // No edge leaves the picture.
+        let edges = (width - first(colour, y)) / 2;
+        system.right[colour].rest_mut(edges as isize, row).fill(0.0);
+        if y + 1 < height {
+            write_edges(here, [down_u, down_v], system.down[colour].lanes_mut(0, row));
+        }
+    }
+}
+
+#[inline(always)]
+fn write_edges([here_u, here_v]: [Row<'_>; 2], [near_u, near_v]: [Row<'_>; 2], to: RowMut<'_>) {
+    let (weight, epsilon) = (Lanes::splat(SMOOTHNESS), Lanes::splat(FLOW_EPSILON * FLOW_EPSILON));
+    let count = to.len();
+    let (here_u, here_v) = (&here_u[..count], &here_v[..count]);
+    let (near_u, near_v) = (&near_u[..count], &near_v[..count]);
+    for k in 0..count {
+        let du = Lanes(near_u[k]) - Lanes(here_u[k]);
+        let dv = Lanes(near_v[k]) - Lanes(here_v[k]);
+        to[k] = (weight / (du * du + dv * dv + epsilon).sqrt()).0;
+    }
+}
+
+#[inline(always)]
+fn weigh_pixels(equations: &Equations, u: &Checker, v: &Checker, colour: usize, system: &mut System) {
+    let other = 1 - colour;
+    let epsilon = Lanes::splat(DATA_EPSILON * DATA_EPSILON);
+    let one = Lanes::splat(1.0);
+    for y in 0..u[colour].size.height {
+        let row = y as isize;
+        let u = u[colour].lanes(0, row);
+        let count = u.len();
+        let v = &v[colour].lanes(0, row)[..count];
+        let left = around(&system.right[other], colour, y, count)[0];
+        let right = &system.right[colour].lanes(0, row)[..count];
+        let up = around(&system.down[other], colour, y, count)[2];
+        let down = &system.down[colour].lanes(0, row)[..count];
+        let [[a0, b0, c0], [a1, b1, c1], [a2, b2, c2]] = equations;
+        let (a0, b0, c0) = three(a0, b0, c0, colour, row, count);
+        let (a1, b1, c1) = three(a1, b1, c1, colour, row, count);
+        let (a2, b2, c2) = three(a2, b2, c2, colour, row, count);
+        let [xx, xy, yy] = &mut system.inverse;
+        let to_xx = &mut xx[colour].lanes_mut(0, row)[..count];
+        let to_xy = &mut xy[colour].lanes_mut(0, row)[..count];
+        let to_yy = &mut yy[colour].lanes_mut(0, row)[..count];
+        let [known_u, known_v] = &mut system.known;
+        let to_u = &mut known_u[colour].lanes_mut(0, row)[..count];
+        let to_v = &mut known_v[colour].lanes_mut(0, row)[..count];
+        for k in 0..count {
+            let (u, v) = (Lanes(u[k]), Lanes(v[k]));
+            let (a0, b0, c0) = (Lanes(a0[k]), Lanes(b0[k]), Lanes(c0[k]));
+            let (a1, b1, c1) = (Lanes(a1[k]), Lanes(b1[k]), Lanes(c1[k]));
+            let (a2, b2, c2) = (Lanes(a2[k]), Lanes(b2[k]), Lanes(c2[k]));
+            let (r0, r1, r2) = (a0 * u + b0 * v + c0, a1 * u + b1 * v + c1, a2 * u + b2 * v + c2);
+            let levels = Lanes::splat(LEVELS) / (r0 * r0 + epsilon).sqrt();
+            let slopes = Lanes::splat(SLOPES) / (r1 * r1 + r2 * r2 + epsilon).sqrt();
+            let edges = (Lanes(left[k]) + Lanes(right[k])) + (Lanes(up[k]) + Lanes(down[k]));
+            let edges = edges + Lanes::splat(LEAST_EDGE);
+            let xx = levels * a0 * a0 + slopes * (a1 * a1 + a2 * a2) + edges;
+            let xy = levels * a0 * b0 + slopes * (a1 * b1 + a2 * b2);
+            let yy = levels * b0 * b0 + slopes * (b1 * b1 + b2 * b2) + edges;
+            // Not less than without data, whatever the rounding.
+            let inverse = one / (xx * yy - xy * xy).max(edges * edges);
+            to_xx[k] = (yy * inverse).0;
+            to_xy[k] = (-xy * inverse).0;
+            to_yy[k] = (xx * inverse).0;
+            to_u[k] = (-(levels * a0 * c0 + slopes * (a1 * c1 + a2 * c2))).0;
+            to_v[k] = (-(levels * b0 * c0 + slopes * (b1 * c1 + b2 * c2))).0;
+        }
+    }
+}
+
+#[inline(always)]
+fn three<'a>(
+    a: &'a Checker,
+    b: &'a Checker,
+    c: &'a Checker,
+    colour: usize,
+    row: isize,
+    count: usize,
+) -> (Row<'a>, Row<'a>, Row<'a>) {
+    let of = (a[colour].lanes(0, row), b[colour].lanes(0, row), c[colour].lanes(0, row));
+    (&of.0[..count], &of.1[..count], &of.2[..count])
+}
