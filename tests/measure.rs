@@ -148,6 +148,7 @@ fn a_clip_is_as_good_as_can_be_against_itself() {
     close(&metrics["ssim"]["value"], 1.0, 1e-6);
     close(&metrics["tde"]["value"], 0.0, 1e-6);
     close(&metrics["sstd"]["value"], 0.0, 1e-3);
+    close(&metrics["warping-error"]["value"], 0.0, 1e-6);
     close(&metrics["sharpness"]["value"], 1.0, 1e-6);
     assert!(
         done(&["measure", "--reference", text(&clips.reference), "--test", text(&clips.same)])
@@ -167,6 +168,9 @@ fn known_changes_give_known_figures() {
     close(&flickering["metrics"]["tde"]["value"], 10.0, 1e-3);
     close(&flickering["metrics"]["sstd"]["value"], 5.0, 1e-3);
     assert!(flickering["metrics"].get("psnr").is_none());
+    // The ground truth stands still, so that is also the change along its motion.
+    let warped = measured(&clips.reference, &clips.flickering, &["--metrics", "warping-error"]);
+    close(&warped["metrics"]["warping-error"]["value"], (10.0_f64 / 255.0).powi(2), 1e-6);
     // The same numbers as above, added: luma of grey is the grey itself.
     let noisy = measured(&clips.reference, &clips.noisy, &[]);
     let squares: f64 = (0..10)
@@ -211,6 +215,7 @@ fn the_object_tells_everything_that_a_program_may_want() {
     assert_eq!(tde.iter().map(|(frame, _)| *frame).collect::<Vec<_>>(), [1, 2, 3, 4, 6, 7, 8, 9]);
     assert!(all["baseline_metrics"]["tde"]["value"].is_number());
     assert!(all["metrics"]["sharpness-per-frame"]["value"].is_number());
+    assert!(all["metrics"].get("ghost").is_some());
     // Whatever has no figure has a reason.
     for metric in gstfacesr::metrics::METRICS {
         let found = all["metrics"].get(metric.name).is_some();

@@ -5,6 +5,7 @@ use std::path::Path;
 use gstfacesr::image::{Picture, Size};
 use gstfacesr::infer::runtime;
 use gstfacesr::metrics::measurement::{Measured, Measurement};
+use gstfacesr::metrics::motion::Motion;
 use gstfacesr::metrics::{Better, Colours, Frame, Given, Metric, MetricError, Need, Outcome};
 use gstfacesr::model::registry;
 use indicatif::ProgressBar;
@@ -99,7 +100,7 @@ pub fn measure(materials: &Materials<'_>) -> Result<Results, Failure> {
         let given = Given {
             truth: true,
             per_frame: contender.baseline.is_some(),
-            motion: Follower::AVAILABLE,
+            motion: true,
             colours: true,
             runtime,
             perceptual: perceptual.clone(),
@@ -116,7 +117,8 @@ pub fn measure(materials: &Materials<'_>) -> Result<Results, Failure> {
     let mut clips = Clips::open(&paths)?;
     // Draws nothing where standard error is no terminal.
     let progress = ProgressBar::new_spinner();
-    let mut follower = Follower::default();
+    let follows = materials.metrics.iter().any(|metric| metric.needs.contains(&Need::Motion));
+    let mut follower = follows.then(Follower::new);
     let mut size = Size::new(0, 0);
     while let Some(mut stills) = clips.next()? {
         let number = clips.frames() - 1;
@@ -125,8 +127,12 @@ pub fn measure(materials: &Materials<'_>) -> Result<Results, Failure> {
         let truth = stills.remove(0);
         size = truth.size();
         let stills = fitted(stills, size, materials)?;
-        let shots = Shots { number, truth: &truth, stills: &stills, colours: wants_colours && has_networks };
-        push(&shots, materials, &mut follower, &mut measurements).map_err(fault)?;
+        let (cut, luma) = (materials.cuts.is_at(number), truth.luma());
+        let motion = follower.as_mut().map(|follower| follower.follow(&luma, cut)).transpose();
+        let motion = motion.map_err(|err| Failure::Input(format!("frame {number}: {err}")))?.flatten();
+        let colours = wants_colours && has_networks;
+        let shots = Shots { number, cut, truth: &truth, luma, motion, stills: &stills, colours };
+        push(&shots, materials, &mut measurements).map_err(fault)?;
     }
     progress.finish_and_clear();
     materials.cuts.check(clips.frames())?;
@@ -157,7 +163,12 @@ fn fitted(stills: Vec<Still>, size: Size, materials: &Materials<'_>) -> Result<V
 /// What there is of one frame.
 struct Shots<'a> {
     number: usize,
+    cut: bool,
     truth: &'a Still,
+    /// Of the truth.
+    luma: Picture<f32>,
+    /// Of the truth, to the frame before.
+    motion: Option<Motion>,
     /// Of each contender.
     stills: &'a [Still],
     /// Somebody looks at colours.
@@ -167,24 +178,21 @@ struct Shots<'a> {
 fn push(
     shots: &Shots<'_>,
     materials: &Materials<'_>,
-    follower: &mut Follower,
     measurements: &mut [Measurement],
 ) -> Result<(), MetricError> {
-    let cut = materials.cuts.is_at(shots.number);
-    let truth = shots.truth.luma();
     let lumas: Vec<Picture<f32>> = shots.stills.iter().map(Still::luma).collect();
-    let motion = follower.follow(&truth, cut);
     for (at, measurement) in measurements.iter_mut().enumerate() {
         let colours =
             shots.colours.then(|| Colours { test: shots.stills[at].planar(), truth: shots.truth.planar() });
-        let mut frame = Frame::new(shots.number, lumas[at].view()).with_cut(cut).with_truth(truth.view())?;
+        let mut frame =
+            Frame::new(shots.number, lumas[at].view()).with_cut(shots.cut).with_truth(shots.luma.view())?;
         if let Some(colours) = &colours {
             frame = frame.with_colours(colours)?;
         }
         if let Some(baseline) = materials.contenders[at].baseline {
             frame = frame.with_per_frame(lumas[baseline].view())?;
         }
-        if let Some(motion) = &motion {
+        if let Some(motion) = &shots.motion {
             frame = frame.with_motion(motion)?;
         }
         measurement.push(&frame)?;
