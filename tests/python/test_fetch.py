@@ -286,10 +286,10 @@ class Fetch(unittest.TestCase):
 
     def test_the_cache_is_where_the_environment_says(self):
         for environment, expected in (
-            ({"FACESR_CACHE_DIR": "/own", "XDG_CACHE_HOME": "/xdg", "HOME": "/home/me"}, "/own"),
-            ({"FACESR_CACHE_DIR": "", "XDG_CACHE_HOME": "/xdg", "HOME": "/home/me"}, "/xdg/facesr"),
-            ({"XDG_CACHE_HOME": "relative", "HOME": "/home/me"}, "/home/me/.cache/facesr"),
-            ({"HOME": "/home/me"}, "/home/me/.cache/facesr"),
+            ({"FACESR_CACHE_DIR": "/own", "XDG_CACHE_HOME": "/xdg", "HOME": "/people/me"}, "/own"),
+            ({"FACESR_CACHE_DIR": "", "XDG_CACHE_HOME": "/xdg", "HOME": "/people/me"}, "/xdg/facesr"),
+            ({"XDG_CACHE_HOME": "relative", "HOME": "/people/me"}, "/people/me/.cache/facesr"),
+            ({"HOME": "/people/me"}, "/people/me/.cache/facesr"),
         ):
             with mock.patch.dict(os.environ, environment, clear=True):
                 self.assertEqual(str(fetch.cache_folder()), expected)
