@@ -23,7 +23,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("gstreamer_base", &["plugin"]),
     ("gstreamer_video", &["plugin", "bin"]),
     ("fast_image_resize", &["image"]),
-    ("multiversion", &["flow"]),
+    ("multiversion", &["image", "flow"]),
     ("prost", &["model", "infer"]),
     ("clap", &["bin"]),
 ];

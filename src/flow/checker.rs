@@ -5,9 +5,9 @@
 //! `x = 2k + first(c, y)`. Where a colour has one sample less than the other, its last one is
 //! nobody's neighbour.
 
-use super::lanes::Row;
-use super::plane::Plane;
 use crate::image::Size;
+use crate::image::lanes::Row;
+use crate::image::plane::Plane;
 
 /// Both colours of a plane: red has the sample (0, 0).
 pub type Checker = [Plane; 2];
@@ -61,8 +61,8 @@ pub fn around(other: &Plane, colour: usize, y: usize, count: usize) -> [Row<'_>;
 
 #[cfg(test)]
 mod tests {
-    use super::super::plane::tests::noise;
     use super::*;
+    use crate::image::plane::tests::noise;
 
     #[test]
     fn a_row_survives_being_split_and_every_sample_meets_its_neighbours() {

@@ -1,9 +1,9 @@
 //! The flow of every pixel, from where the patches went.
 
-use super::lanes::{Lanes, dispatched};
 use super::patch::{Fit, SIDE, Sampling};
-use super::plane::Plane;
 use super::search::{Grid, Pair};
+use crate::image::lanes::{Lanes, dispatched};
+use crate::image::plane::Plane;
 
 /// A residual below this many levels counts no more than this: noise decides nothing.
 const SMALLEST_RESIDUAL: f32 = 1.0;

@@ -11,9 +11,7 @@
 
 mod checker;
 mod densify;
-mod lanes;
 mod patch;
-mod plane;
 mod refine;
 mod relax;
 mod round_trip;
@@ -24,8 +22,8 @@ mod weigh;
 use ndarray::{Array2, ArrayView2};
 
 use crate::image::Size;
+use crate::image::plane::Plane;
 use patch::{Fit, SIDE};
-use plane::Plane;
 use refine::Refinement;
 pub use round_trip::round_trip_error;
 use search::{Grid, Pair};

@@ -5,8 +5,8 @@
 //! section 2.1; Baker and Matthews 2004). The mean of a patch is taken away: brightness that
 //! changes by an offset does not matter.
 
-use super::lanes::{LANES, Lanes};
-use super::plane::{BORDER, Plane};
+use crate::image::lanes::{LANES, Lanes};
+use crate::image::plane::{BORDER, Plane};
 
 /// Rows and columns of a patch.
 pub const SIDE: usize = LANES;
@@ -172,10 +172,10 @@ impl<'a> Sampling<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plane::tests::{noise, plane};
     use super::super::scale::slopes;
     use super::*;
     use crate::image::Size;
+    use crate::image::plane::tests::{noise, plane};
 
     /// A patch search that follows the formulas sample by sample: the error and the step at a displacement.
     fn plain(from: &Plane, to: &Plane, (x, y): (usize, usize), (u, v): (f32, f32)) -> (f64, f64, f64) {

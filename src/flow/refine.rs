@@ -6,12 +6,12 @@
 //! normalised, so that strong edges do not count more than weak ones.
 
 use super::checker::{Checker, checker, pack, unpack};
-use super::lanes::{Lanes, dispatched};
-use super::plane::Plane;
 use super::relax::{System, relax};
 use super::scale::slopes;
 use super::weigh::{Equations, weigh};
 use crate::image::Size;
+use crate::image::lanes::{Lanes, dispatched};
+use crate::image::plane::Plane;
 
 /// Sweeps between two computations of the weights. With five, the error on the Middlebury pairs is
 /// 3 % larger; ten gain only where there is noise.
@@ -200,9 +200,9 @@ fn warp(from: &Plane, u: &Plane, v: &Plane, to: &mut Plane, inside: &mut Plane) 
 
 #[cfg(test)]
 mod tests {
-    use super::super::plane::tests::{noise, plane};
     use super::super::weigh::weigh_plain;
     use super::*;
+    use crate::image::plane::tests::{noise, plane};
 
     #[test]
     fn pictures_that_are_alike_leave_a_flow_of_zero_alone() {

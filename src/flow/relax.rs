@@ -1,9 +1,9 @@
 //! Successive over-relaxation of the equations of a flow, on the colours of a chessboard.
 
 use super::checker::{Checker, around, checker};
-use super::lanes::{Lanes, dispatched};
-use super::plane::Plane;
 use crate::image::Size;
+use crate::image::lanes::{Lanes, dispatched};
+use crate::image::plane::Plane;
 
 /// Over-relaxation: more than 1 is faster, less than 2 is stable. The usual value for this problem.
 const OMEGA: f32 = 1.6;
@@ -91,8 +91,8 @@ fn own_and_other(planes: &mut Checker, colour: usize) -> (&mut Plane, &Plane) {
 #[cfg(test)]
 mod tests {
     use super::super::checker::{first, pack, unpack};
-    use super::super::plane::tests::noise;
     use super::*;
+    use crate::image::plane::tests::noise;
     use ndarray::Array2;
 
     /// The equations pixel by pixel, unpacked: A + W inverted, b, and the edges.

@@ -3,9 +3,9 @@
 //! A sample of the halved plane lies in the middle of the four that it is the mean of, for odd sizes
 //! too, so that a displacement doubles exactly from one level to the next.
 
-use super::lanes::{Lanes, dispatched};
-use super::plane::Plane;
 use crate::image::Size;
+use crate::image::lanes::{Lanes, dispatched};
+use crate::image::plane::Plane;
 
 /// Weights of the differences above and below the middle row, and of the middle row: Scharr's, over
 /// the distance of two samples. On the Middlebury pairs 3 % less error than a plain
@@ -87,8 +87,8 @@ dispatched! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plane::tests::{noise, plane};
     use super::*;
+    use crate::image::plane::tests::{noise, plane};
 
     const SIZES: &[(usize, usize)] = &[(16, 16), (17, 16), (16, 23), (33, 41), (64, 19)];
 

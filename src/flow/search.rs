@@ -1,8 +1,8 @@
 //! Where each patch of a grid went.
 
-use super::lanes::dispatched;
 use super::patch::{Fit, Patch, SIDE};
-use super::plane::Plane;
+use crate::image::lanes::dispatched;
+use crate::image::plane::Plane;
 
 /// One level of both pictures.
 #[derive(Clone, Copy)]
@@ -94,10 +94,10 @@ dispatched! {
 
 #[cfg(test)]
 pub mod tests {
-    use super::super::plane::tests::noise;
     use super::super::scale::slopes;
     use super::*;
     use crate::image::Size;
+    use crate::image::plane::tests::noise;
 
     /// Runs `check` with the pair and the grid of two pictures of noise.
     pub fn with_noise(size: Size, stride: usize, check: impl Fn(&Pair<'_>, &Grid)) {

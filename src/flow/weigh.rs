@@ -4,8 +4,8 @@
 //! at the flow so far, which makes the equations linear (Brox et al. 2004).
 
 use super::checker::{Checker, around, first};
-use super::lanes::{Lanes, Row, RowMut, dispatched};
 use super::relax::System;
+use crate::image::lanes::{Lanes, Row, RowMut, dispatched};
 
 /// Weight of the slopes of the flow. At 10 and at 40 the error on the Middlebury pairs is 4 and 6 %
 /// larger; at 10 also with noise.

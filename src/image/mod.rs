@@ -5,6 +5,8 @@
 //! `ndarray`'s, so cutting a tile out of a frame copies nothing.
 
 pub mod convert;
+pub(crate) mod lanes;
+pub(crate) mod plane;
 pub mod resample;
 
 use fast_image_resize::PixelType;

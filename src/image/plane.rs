@@ -2,8 +2,8 @@
 
 use ndarray::{Array2, ArrayView2};
 
+use super::Size;
 use super::lanes::{LANES, Row, RowMut};
-use crate::image::Size;
 
 /// Samples around a plane. A patch may lie outside a picture by its whole side, and a bilinear
 /// sample reads one more.
