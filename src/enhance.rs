@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::image::resample::Resampler;
-use crate::image::{Sample, Size, View, ViewMut, rows, rows_mut};
+use crate::image::{Sample, Size, View, ViewMut, copy, rows, rows_mut};
 use crate::infer::onnx::{OnnxNetwork, Options, TensorSample};
 use crate::infer::provider::Active;
 use crate::infer::tile::{Limits, Tiler};
 use crate::infer::{Cancel, InferError, Network, runtime};
 use crate::model::contract::Upscaler as UpscalerFile;
 use crate::model::{ModelError, registry};
-use crate::upscale::Upscaler;
+use crate::temporal::{self, Look, Temporal};
+use crate::upscale::{self, Upscaler};
 
 /// What decides which network runs, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Registry name or path of the model.
-    pub model: String,
+    /// Registry name or path of the model; `None` for no network, where sizes stay.
+    pub model: Option<String>,
     /// Enlargement wished for, which decides what `auto` is.
     pub factor: Option<f64>,
     /// How to run it.
@@ -33,6 +34,17 @@ pub struct Settings {
     pub tile_overlap: usize,
     /// Bytes that a run of the network may take.
     pub memory_limit: usize,
+    /// Steadying from frame to frame.
+    pub temporal: temporal::Mode,
+}
+
+/// What may change from frame to frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Controls {
+    /// Steadying from frame to frame.
+    pub temporal: temporal::Controls,
+    /// How far the network's input leans on the history, which has less noise: 0 to 1.
+    pub input_denoise: f32,
 }
 
 /// Why there is no enhancer, or no frame.
@@ -53,25 +65,44 @@ impl From<runtime::RuntimeError> for EnhanceError {
 }
 
 /// What became of one frame.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// Runs of the upscaling network.
     pub tiles: usize,
     /// Tiles resampled because the network gave values that are no numbers.
     pub tiles_left_out: usize,
+    /// What the frame was to the past.
+    pub look: Look,
     /// Time in the upscaler.
     pub upscale: Duration,
+    /// Time of looking at the input, which may pass beside the upscaler's.
+    pub looking: Duration,
+    /// Time of blending.
+    pub blending: Duration,
 }
 
 /// Enhances frames of one sample type. It owns everything that is remembered from frame to
 /// frame.
 pub struct Enhancer<S> {
-    upscaler: Upscaler<S>,
+    upscaler: Option<Upscaler<S>>,
+    temporal: Temporal<S>,
     alpha: Resampler,
-    canceller: Arc<dyn Cancel>,
-    active: Active,
-    model: String,
-    runtime: &'static runtime::Runtime,
+    loaded: Option<Loaded>,
+}
+
+/// The network that upscales.
+#[derive(Clone)]
+pub struct Loaded {
+    /// Its enlargement factor.
+    pub scale: usize,
+    /// Its name.
+    pub model: String,
+    /// What runs it.
+    pub active: Active,
+    /// The runtime in use.
+    pub runtime: &'static runtime::Runtime,
+    /// Stops a frame that is under way on another thread.
+    pub canceller: Arc<dyn Cancel>,
 }
 
 impl<S: TensorSample> Enhancer<S> {
@@ -80,44 +111,71 @@ impl<S: TensorSample> Enhancer<S> {
     /// # Errors
     /// [`EnhanceError`], one line that says what to do.
     pub fn open(settings: &Settings) -> Result<Self, EnhanceError> {
-        let beside = settings.beside.as_deref();
-        let path = registry::resolve(&settings.model, settings.factor, beside)?;
-        let file = UpscalerFile::read(&path)?;
-        let runtime = runtime::load(settings.runtime.as_deref(), beside)?;
-        let network = OnnxNetwork::<S>::load(runtime, &file, &settings.options)?;
-        let tiler = Tiler::new(limits(settings, &file));
-        Ok(Self {
-            canceller: network.canceller(),
-            active: network.active().clone(),
-            model: file.name,
-            upscaler: Upscaler::new(Box::new(network), tiler),
-            alpha: Resampler::default(),
-            runtime,
-        })
+        let opened = settings.model.as_ref().map(|model| open_upscaler(settings, model)).transpose()?;
+        let (upscaler, loaded) = opened.unzip();
+        let temporal = Temporal::new(settings.temporal);
+        Ok(Self { upscaler, temporal, alpha: Resampler::default(), loaded })
     }
 
     /// Fills `output` with the enhanced `input`. Both have three channels, or four of which
     /// the last is alpha (straight, not premultiplied).
     ///
     /// # Errors
-    /// [`EnhanceError::Infer`]; the output is unfinished then.
+    /// [`EnhanceError::Infer`]; the output is unfinished then, and the past forgotten.
     pub fn process(
         &mut self,
         input: View<'_, S>,
         mut output: ViewMut<'_, S>,
+        controls: &Controls,
     ) -> Result<Report, EnhanceError> {
+        let (look, looking, upscaled) = self.look_and_upscale(input, output.view_mut(), controls)?;
         let started = Instant::now();
-        let upscaled = self.upscaler.run(input, output.view_mut())?;
-        let upscale = started.elapsed();
+        self.temporal.steady(look, &mut output);
+        let blending = started.elapsed();
         self.pass_alpha(input, output);
-        Ok(Report { tiles: upscaled.tiles, tiles_left_out: upscaled.left_out, upscale })
+        let (tiles, tiles_left_out, upscale) = (upscaled.tiles, upscaled.left_out, upscaled.time);
+        Ok(Report { tiles, tiles_left_out, look, upscale, looking, blending })
+    }
+
+    /// The small picture is looked at beside the network, unless the network is to see what came of it.
+    fn look_and_upscale(
+        &mut self,
+        input: View<'_, S>,
+        output: ViewMut<'_, S>,
+        controls: &Controls,
+    ) -> Result<(Look, Duration, Upscaled), EnhanceError> {
+        let Self { upscaler, temporal, .. } = self;
+        let large = Size::of(&output.view());
+        if temporal.is_repeated(input, large) {
+            return Ok((Look::Repeated, Duration::ZERO, Upscaled::default()));
+        }
+        let looked = |temporal: &mut Temporal<S>| {
+            let started = Instant::now();
+            (temporal.look(input, large, &controls.temporal), started.elapsed())
+        };
+        let (look, looking, upscaled);
+        if controls.input_denoise > 0.0 {
+            (look, looking) = looked(temporal);
+            let leaning = temporal.lean(input, controls.input_denoise);
+            upscaled = run(upscaler, leaning.view(), output);
+        } else {
+            ((look, looking), upscaled) = std::thread::scope(|scope| {
+                let beside = scope.spawn(|| looked(temporal));
+                let upscaled = run(upscaler, input, output);
+                (beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), upscaled)
+            });
+        }
+        if upscaled.is_err() {
+            self.temporal.reset();
+        }
+        Ok((look, looking, upscaled?))
     }
 
     /// Forgets the past. Call it wherever frames stop being neighbours. A cancelled run stays
     /// cancelled: the flush that asked for it says when it is over.
-    ///
-    /// No stage remembers frames yet, so there is nothing to forget.
-    pub fn reset(&mut self) {}
+    pub fn reset(&mut self) {
+        self.temporal.reset();
+    }
 
     fn pass_alpha(&mut self, input: View<'_, S>, mut output: ViewMut<'_, S>) {
         if input.dim().2 != 4 || output.dim().2 != 4 {
@@ -139,31 +197,51 @@ impl<S: TensorSample> Enhancer<S> {
     }
 }
 
-impl<S: Sample> Enhancer<S> {
-    /// Enlargement factor of the network.
-    pub fn scale(&self) -> usize {
-        self.upscaler.scale()
+impl<S> Enhancer<S> {
+    /// What upscales, `None` without a network.
+    pub fn loaded(&self) -> Option<&Loaded> {
+        self.loaded.as_ref()
     }
+}
 
-    /// Stops a frame that is under way on another thread.
-    pub fn canceller(&self) -> Arc<dyn Cancel> {
-        self.canceller.clone()
-    }
+fn open_upscaler<S: TensorSample>(
+    settings: &Settings,
+    model: &str,
+) -> Result<(Upscaler<S>, Loaded), EnhanceError> {
+    let beside = settings.beside.as_deref();
+    let path = registry::resolve(model, settings.factor, beside)?;
+    let file = UpscalerFile::read(&path)?;
+    let runtime = runtime::load(settings.runtime.as_deref(), beside)?;
+    let network = OnnxNetwork::<S>::load(runtime, &file, &settings.options)?;
+    let tiler = Tiler::new(limits(settings, &file));
+    let (canceller, active) = (network.canceller(), network.active().clone());
+    let upscaler = Upscaler::new(Box::new(network), tiler);
+    let loaded = Loaded { scale: upscaler.scale(), model: file.name, active, runtime, canceller };
+    Ok((upscaler, loaded))
+}
 
-    /// What runs the network.
-    pub fn active(&self) -> &Active {
-        &self.active
-    }
+/// What the upscaler did.
+#[derive(Default)]
+struct Upscaled {
+    tiles: usize,
+    left_out: usize,
+    time: Duration,
+}
 
-    /// Name of the network.
-    pub fn model(&self) -> &str {
-        &self.model
-    }
-
-    /// The runtime in use.
-    pub fn runtime(&self) -> &'static runtime::Runtime {
-        self.runtime
-    }
+fn run<S: Sample>(
+    upscaler: &mut Option<Upscaler<S>>,
+    input: View<'_, S>,
+    output: ViewMut<'_, S>,
+) -> Result<Upscaled, InferError> {
+    let started = Instant::now();
+    let done = match upscaler {
+        Some(upscaler) => upscaler.run(input, output)?,
+        None => {
+            copy(input, output);
+            upscale::Done::default()
+        }
+    };
+    Ok(Upscaled { tiles: done.tiles, left_out: done.left_out, time: started.elapsed() })
 }
 
 fn limits(settings: &Settings, file: &UpscalerFile) -> Limits {

@@ -15,6 +15,7 @@ pub mod image;
 pub mod infer;
 pub mod metrics;
 pub mod model;
+pub mod temporal;
 pub mod upscale;
 
 #[cfg(feature = "plugin")]

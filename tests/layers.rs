@@ -10,9 +10,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("model", &["image"]),
     ("infer", &["image", "model"]),
     ("upscale", &["image", "infer", "model"]),
-    ("enhance", &["image", "infer", "model", "upscale"]),
+    ("temporal", &["flow", "image"]),
+    ("enhance", &["image", "infer", "model", "temporal", "upscale"]),
     ("metrics", &["image", "infer", "model"]),
-    ("plugin", &["enhance", "image", "infer", "model"]),
+    ("plugin", &["enhance", "image", "infer", "model", "temporal"]),
 ];
 
 /// Crates that only one layer may name.

@@ -4,9 +4,11 @@
 //! further apart than they are long (padding is never part of a row). The views are
 //! `ndarray`'s, so cutting a tile out of a frame copies nothing.
 
+pub(crate) mod box_filter;
 pub mod convert;
 pub(crate) mod lanes;
 pub(crate) mod plane;
+pub(crate) mod quads;
 pub mod resample;
 
 use fast_image_resize::PixelType;

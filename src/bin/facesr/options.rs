@@ -42,10 +42,25 @@ pub struct ElementOptions {
     /// Working memory of the network in MiB, about; larger frames are cut into tiles
     #[arg(long, value_name = "MIB")]
     pub memory_limit: Option<u32>,
+    /// Steadying from frame to frame: off, fast, balanced or quality [default: balanced]
+    #[arg(long, value_name = "NAME")]
+    pub temporal_mode: Option<String>,
+    /// Share of what the past may contribute, 0 to 1 [default: 1]
+    #[arg(long, value_name = "SHARE")]
+    pub temporal_strength: Option<f64>,
+    /// Frames that the past may count for where nothing moves; more are calmer [default: 8]
+    #[arg(long, value_name = "FRAMES")]
+    pub temporal_max_history: Option<u32>,
+    /// Levels of 255 by which past and present may differ, besides noise [default: 3]
+    #[arg(long, value_name = "LEVELS")]
+    pub temporal_tolerance: Option<f64>,
+    /// How far the network's input leans on the past, which has less noise: 0 to 1 [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub input_denoise: Option<f64>,
 }
 
 impl ElementOptions {
-    fn rows(&self) -> [(&'static str, Option<String>); 10] {
+    fn rows(&self) -> [(&'static str, Option<String>); 15] {
         [
             ("model", text(&self.model)),
             ("scale", text(&self.scale)),
@@ -57,6 +72,11 @@ impl ElementOptions {
             ("tile-size", text(&self.tile_size)),
             ("tile-overlap", text(&self.tile_overlap)),
             ("memory-limit", text(&self.memory_limit)),
+            ("temporal-mode", text(&self.temporal_mode)),
+            ("temporal-strength", text(&self.temporal_strength)),
+            ("temporal-max-history", text(&self.temporal_max_history)),
+            ("temporal-tolerance", text(&self.temporal_tolerance)),
+            ("input-denoise", text(&self.input_denoise)),
         ]
     }
 

@@ -15,8 +15,8 @@ use gst_video::{VideoFrameRef, VideoInfo, VideoInterlaceMode, VideoRegionOfInter
 use once_cell::sync::Lazy;
 
 use super::caps;
-use super::lane::{NOT_TAKEN, State};
-use super::settings::{ExecutionProvider, MEMORY_LIMIT, Settings};
+use super::lane::{NOT_TAKEN, State, describe};
+use super::settings::{ExecutionProvider, MEMORY_LIMIT, Settings, TemporalMode};
 use crate::enhance::EnhanceError;
 use crate::infer::{Cancel, InferError};
 use crate::model::registry;
@@ -59,6 +59,21 @@ pub struct FaceSr {
     #[property(name = "memory-limit", type = u32, member = memory_limit, get, set,
         nick = "Memory limit", blurb = "Working memory of the network in MiB, about; larger frames are cut into tiles",
         builder().minimum(64).maximum(1048576).default_value(MEMORY_LIMIT).mutable_ready())]
+    #[property(name = "temporal-mode", type = TemporalMode, member = temporal_mode, get, set,
+        nick = "Temporal mode", blurb = "Whether frames are steadied by what was seen before, along the motion, and how exactly the motion is found; with scale=1 and no model nothing else is done",
+        builder(TemporalMode::default()).mutable_ready())]
+    #[property(name = "temporal-strength", type = f64, member = temporal_strength, get, set,
+        nick = "Temporal strength", blurb = "Share of what the past may contribute where it can be trusted; 0: every frame on its own, bit for bit",
+        builder().minimum(0.0).maximum(1.0).default_value(1.0).mutable_playing().controllable())]
+    #[property(name = "temporal-max-history", type = u32, member = temporal_max_history, get, set,
+        nick = "Temporal history", blurb = "Frames that the past may count for where nothing moves, twice as many in strong noise: more are calmer, and show changes of the past for longer",
+        builder().minimum(1).maximum(64).default_value(8).mutable_playing().controllable())]
+    #[property(name = "temporal-tolerance", type = f64, member = temporal_tolerance, get, set,
+        nick = "Temporal tolerance", blurb = "Levels of 255 by which past and present may differ, besides noise, before the past is distrusted: more is calmer, less shows faint changes at once",
+        builder().minimum(0.0).maximum(64.0).default_value(3.0).mutable_playing().controllable())]
+    #[property(name = "input-denoise", type = f64, member = input_denoise, get, set,
+        nick = "Input denoise", blurb = "How far the network's input leans on what was seen before, which has less noise: 0 is the input as it is, 1 is for film grain, with a temporal-max-history of 3 or 4",
+        builder().minimum(0.0).maximum(1.0).default_value(0.0).mutable_playing().controllable())]
     settings: Mutex<Settings>,
 
     #[property(name = "active-provider", type = String, get = Self::active_provider,
@@ -94,31 +109,27 @@ impl FaceSr {
 
     /// Loads the network if another one, or one for other samples, is there.
     fn load(&self, settings: &Settings, bits: u32) -> Result<(), EnhanceError> {
-        let factor = settings.factor();
-        let is_auto = settings.model.is_empty() || settings.model == registry::AUTO;
-        let fits = self.state().loaded().is_some_and(|loaded| {
-            loaded.bits == bits && (!is_auto || loaded.model == registry::automatic(factor).name)
-        });
-        if fits {
+        let wanted = registry::automatic(settings.factor()).name;
+        let has_model = self.state().loaded().map(|loaded| settings.model_is(&loaded.model, wanted));
+        if self.state().bits() == Some(bits) && has_model.unwrap_or(settings.needs_no_network()) {
             return Ok(());
         }
         // The old network's memory first.
         *self.state() = State::Empty;
         let enhance = settings.enhance(crate::plugin::folder());
         let state = State::open(&enhance, bits)?;
-        let Some(loaded) = state.loaded() else { return Ok(()) };
         let line = {
             let mut stats = self.stats.lock().unwrap();
-            loaded.describe(&mut stats);
+            describe(state.loaded(), &mut stats);
             let refused = stats.fallbacks.iter().find(|line| line.starts_with(NOT_TAKEN));
             let refused = refused.map_or_else(String::new, |line| format!("; {line}"));
-            format!(
-                "model {} x{} on {}, {}{refused}",
-                stats.model, loaded.scale, stats.provider, stats.runtime
-            )
+            state.loaded().map_or("no network".into(), |loaded| {
+                let (model, scale) = (&stats.model, loaded.scale);
+                format!("model {model} x{scale} on {}, {}{refused}", stats.provider, stats.runtime)
+            })
         };
         gst::info!(CAT, imp = self, "{line}");
-        *self.canceller.lock().unwrap() = Some(loaded.canceller);
+        *self.canceller.lock().unwrap() = state.loaded().map(|loaded| loaded.canceller.clone());
         *self.state() = state;
         self.obj().notify("active-provider");
         Ok(())
@@ -181,7 +192,8 @@ impl FaceSr {
         }
         self.load(&settings, working_bits(input))?;
         let restores = self.state().loaded().is_some_and(|loaded| loaded.scale == 1);
-        self.obj().set_passthrough(keeps_size && !restores);
+        let steadies = settings.temporal_mode != TemporalMode::Off;
+        self.obj().set_passthrough(keeps_size && !restores && !steadies);
         self.state().negotiate(input, output).map_err(|err| Failure::Caps(err.to_string()))
     }
 
@@ -368,7 +380,9 @@ impl VideoFilterImpl for FaceSr {
         inframe: &VideoFrameRef<&gst::BufferRef>,
         outframe: &mut VideoFrameRef<&mut gst::BufferRef>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let done = self.state().process(inframe, outframe);
+        // Not the copy of the start: these may change at any time.
+        let controls = self.settings.lock().unwrap().controls();
+        let done = self.state().process(inframe, outframe, &controls);
         match done {
             Ok(report) => {
                 let warning = self.stats.lock().unwrap().count(&report);

@@ -1,8 +1,6 @@
 //! The enhancer for the samples of the negotiated format, and the way of a frame to it and
 //! from it.
 
-use std::sync::Arc;
-
 use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer_video as gst_video;
@@ -10,11 +8,8 @@ use gstreamer_video as gst_video;
 use gst_video::prelude::*;
 use gst_video::{VideoFrameRef, VideoInfo};
 
-use crate::enhance::{self, EnhanceError, Enhancer, Report};
-use crate::infer::Cancel;
+use crate::enhance::{self, Controls, EnhanceError, Enhancer, Loaded, Report};
 use crate::infer::onnx::TensorSample;
-use crate::infer::provider::Active;
-use crate::infer::runtime::Runtime;
 use crate::plugin::frame::{Conversion, Direction};
 use crate::plugin::messages::{Failure, Stats};
 
@@ -31,11 +26,45 @@ pub enum State {
 pub struct Lane<S> {
     enhancer: Enhancer<S>,
     formats: Option<(Conversion<S>, Conversion<S>)>,
+    /// Of the last frame.
+    times: Option<FrameTimes>,
+}
+
+/// When a frame is shown, and for how long.
+#[derive(Clone, Copy, Debug)]
+struct FrameTimes {
+    start: Option<gst::ClockTime>,
+    duration: Option<gst::ClockTime>,
+}
+
+/// Frames that are farther apart than this, and than [`LONGEST_GAP`] frames, are no neighbours.
+const LONGEST_PAUSE: gst::ClockTime = gst::ClockTime::from_mseconds(500);
+/// Frames that may be missing between neighbours: motion over more of them is seldom found.
+const LONGEST_GAP: u64 = 5;
+
+impl FrameTimes {
+    fn of(frame: &VideoFrameRef<&gst::BufferRef>) -> Self {
+        let fps = frame.info().fps();
+        let by_rate = || {
+            let second = gst::ClockTime::SECOND;
+            second.mul_div_floor(u64::try_from(fps.denom()).ok()?, u64::try_from(fps.numer()).ok()?)
+        };
+        let buffer = frame.buffer();
+        Self { start: buffer.pts(), duration: buffer.duration().or_else(by_rate) }
+    }
+
+    /// The other frame comes next: later, and not much. Frames without times are taken for neighbours.
+    fn is_followed_by(&self, next: &Self) -> bool {
+        let (Some(before), Some(after)) = (self.start, next.start) else { return true };
+        let Some(step) = after.checked_sub(before) else { return false };
+        let frame = self.duration.or(next.duration).unwrap_or(gst::ClockTime::ZERO);
+        step <= LONGEST_PAUSE.max(frame * (LONGEST_GAP + 1))
+    }
 }
 
 impl<S: TensorSample> Lane<S> {
     fn open(settings: &enhance::Settings) -> Result<Self, EnhanceError> {
-        Ok(Self { enhancer: Enhancer::open(settings)?, formats: None })
+        Ok(Self { enhancer: Enhancer::open(settings)?, formats: None, times: None })
     }
 
     fn negotiate(&mut self, input: &VideoInfo, output: &VideoInfo) -> Result<(), glib::BoolError> {
@@ -50,49 +79,31 @@ impl<S: TensorSample> Lane<S> {
         &mut self,
         input: &VideoFrameRef<&gst::BufferRef>,
         output: &mut VideoFrameRef<&mut gst::BufferRef>,
+        controls: &Controls,
     ) -> Result<Report, Failure> {
         let no_frame = || Failure::Frame("a frame cannot be mapped as a picture".into());
-        if input.buffer().flags().contains(gst::BufferFlags::DISCONT) {
+        let times = FrameTimes::of(input);
+        let is_neighbour = self.times.is_none_or(|before| before.is_followed_by(&times));
+        self.times = Some(times);
+        if !is_neighbour || input.buffer().flags().contains(gst::BufferFlags::DISCONT) {
             self.enhancer.reset();
         }
         let (from, to) = self.formats.as_mut().ok_or_else(no_frame)?;
         let picture = from.read(input).ok_or_else(no_frame)?;
-        let report = to.write(output, |out| self.enhancer.process(picture, out));
+        let report = to.write(output, |out| self.enhancer.process(picture, out, controls));
         Ok(report.ok_or_else(no_frame)??)
     }
-
-    fn loaded(&self) -> Loaded {
-        Loaded {
-            bits: S::BITS,
-            scale: self.enhancer.scale(),
-            model: self.enhancer.model().into(),
-            active: self.enhancer.active().clone(),
-            runtime: self.enhancer.runtime(),
-            canceller: self.enhancer.canceller(),
-        }
-    }
 }
 
-/// What there is to know of the network in use.
-pub struct Loaded {
-    pub bits: u32,
-    pub scale: usize,
-    pub model: String,
-    pub active: Active,
-    pub runtime: &'static Runtime,
-    pub canceller: Arc<dyn Cancel>,
-}
-
-impl Loaded {
-    /// Tells the statistics what runs.
-    pub fn describe(&self, stats: &mut Stats) {
-        stats.model = self.model.clone();
-        stats.provider = self.active.describe();
-        stats.runtime = format!("{} ({})", self.runtime.path.display(), self.runtime.found_by);
-        stats.fallbacks.retain(|line| !line.starts_with(NOT_TAKEN));
-        if !self.active.refused.is_empty() {
-            stats.fallbacks.push(format!("{NOT_TAKEN}: {}", self.active.why_not_others()));
-        }
+/// Tells the statistics what runs.
+pub fn describe(loaded: Option<&Loaded>, stats: &mut Stats) {
+    stats.fallbacks.retain(|line| !line.starts_with(NOT_TAKEN));
+    let Some(loaded) = loaded else { return };
+    stats.model = loaded.model.clone();
+    stats.provider = loaded.active.describe();
+    stats.runtime = format!("{} ({})", loaded.runtime.path.display(), loaded.runtime.found_by);
+    if !loaded.active.refused.is_empty() {
+        stats.fallbacks.push(format!("{NOT_TAKEN}: {}", loaded.active.why_not_others()));
     }
 }
 
@@ -119,20 +130,30 @@ impl State {
         &mut self,
         input: &VideoFrameRef<&gst::BufferRef>,
         output: &mut VideoFrameRef<&mut gst::BufferRef>,
+        controls: &Controls,
     ) -> Result<Report, Failure> {
         match self {
             Self::Empty => Err(Failure::Frame("a frame came before its format".into())),
-            Self::Eight(lane) => lane.process(input, output),
-            Self::Sixteen(lane) => lane.process(input, output),
+            Self::Eight(lane) => lane.process(input, output, controls),
+            Self::Sixteen(lane) => lane.process(input, output, controls),
         }
     }
 
-    /// What runs, `None` before a network is loaded.
-    pub fn loaded(&self) -> Option<Loaded> {
+    /// The network, `None` before one is loaded.
+    pub fn loaded(&self) -> Option<&Loaded> {
         match self {
             Self::Empty => None,
-            Self::Eight(lane) => Some(lane.loaded()),
-            Self::Sixteen(lane) => Some(lane.loaded()),
+            Self::Eight(lane) => lane.enhancer.loaded(),
+            Self::Sixteen(lane) => lane.enhancer.loaded(),
+        }
+    }
+
+    /// Bits of the samples that it takes, `None` before it is opened.
+    pub fn bits(&self) -> Option<u32> {
+        match self {
+            Self::Empty => None,
+            Self::Eight(_) => Some(u8::BITS),
+            Self::Sixteen(_) => Some(u16::BITS),
         }
     }
 }

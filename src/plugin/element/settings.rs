@@ -8,6 +8,7 @@ use crate::enhance;
 use crate::infer::onnx::Options;
 use crate::infer::provider::{Choice, Provider};
 use crate::model::registry;
+use crate::temporal;
 
 /// Who runs the networks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -29,6 +30,36 @@ pub enum ExecutionProvider {
     /// Intel OpenVINO.
     #[enum_value(name = "The processor, by OpenVINO", nick = "openvino")]
     Openvino,
+}
+
+/// How frames are steadied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstFaceSrTemporalMode")]
+pub enum TemporalMode {
+    /// Every frame on its own.
+    #[enum_value(name = "Every frame on its own", nick = "off")]
+    Off,
+    /// Motion at a quarter of the size.
+    #[enum_value(name = "Motion at a quarter of the input's size", nick = "fast")]
+    Fast,
+    /// Motion at half the size.
+    #[default]
+    #[enum_value(name = "Motion at half of the input's size", nick = "balanced")]
+    Balanced,
+    /// Motion at full size, detail guarded.
+    #[enum_value(name = "Motion at the input's size where there is little noise, fine detail guarded", nick = "quality")]
+    Quality,
+}
+
+impl From<TemporalMode> for temporal::Mode {
+    fn from(mode: TemporalMode) -> Self {
+        match mode {
+            TemporalMode::Off => Self::Off,
+            TemporalMode::Fast => Self::Fast,
+            TemporalMode::Balanced => Self::Balanced,
+            TemporalMode::Quality => Self::Quality,
+        }
+    }
 }
 
 impl From<ExecutionProvider> for Choice {
@@ -60,6 +91,11 @@ pub struct Settings {
     pub tile_size: u32,
     pub tile_overlap: u32,
     pub memory_limit: u32,
+    pub temporal_mode: TemporalMode,
+    pub temporal_strength: f64,
+    pub temporal_max_history: u32,
+    pub temporal_tolerance: f64,
+    pub input_denoise: f64,
 }
 
 impl Default for Settings {
@@ -75,6 +111,11 @@ impl Default for Settings {
             tile_size: 0,
             tile_overlap: 0,
             memory_limit: MEMORY_LIMIT,
+            temporal_mode: TemporalMode::default(),
+            temporal_strength: 1.0,
+            temporal_max_history: 8,
+            temporal_tolerance: 3.0,
+            input_denoise: 0.0,
         }
     }
 }
@@ -85,15 +126,42 @@ impl Settings {
         (self.scale > 0.0).then_some(self.scale)
     }
 
-    /// Nothing is to be done: no model named, and the size stays.
+    /// The model is to be chosen by the enlargement.
+    pub fn chooses_model(&self) -> bool {
+        self.model.is_empty() || self.model == registry::AUTO
+    }
+
+    /// Whether a network that is loaded is the one to use, where `automatic` would be chosen.
+    pub fn model_is(&self, loaded: &str, automatic: &str) -> bool {
+        !self.chooses_model() || loaded == automatic
+    }
+
+    /// No network is to run: none is named, and the size stays.
+    pub fn needs_no_network(&self) -> bool {
+        self.scale == 1.0 && self.chooses_model()
+    }
+
+    /// Nothing is to be done.
     pub fn is_off(&self) -> bool {
-        self.scale == 1.0 && (self.model.is_empty() || self.model == registry::AUTO)
+        self.needs_no_network() && self.temporal_mode == TemporalMode::Off
+    }
+
+    /// What may change from frame to frame.
+    pub fn controls(&self) -> enhance::Controls {
+        enhance::Controls {
+            temporal: temporal::Controls {
+                strength: self.temporal_strength as f32,
+                max_history: self.temporal_max_history,
+                tolerance: self.temporal_tolerance as f32,
+            },
+            input_denoise: self.input_denoise as f32,
+        }
     }
 
     /// The settings of the enhancer.
     pub fn enhance(&self, beside: Option<PathBuf>) -> enhance::Settings {
         enhance::Settings {
-            model: self.model.clone(),
+            model: (!self.needs_no_network()).then(|| self.model.clone()),
             factor: self.factor(),
             options: Options {
                 choice: self.execution_provider.into(),
@@ -106,6 +174,7 @@ impl Settings {
             tile_size: self.tile_size as usize,
             tile_overlap: self.tile_overlap as usize,
             memory_limit: self.memory_limit as usize * 1024 * 1024,
+            temporal: self.temporal_mode.into(),
         }
     }
 }

@@ -1,0 +1,92 @@
+//! Means over squares.
+
+use super::lanes::{LANES, Lanes, dispatched};
+use super::plane::Plane;
+
+dispatched! {
+    /// Fills `to` with the means of `from` over squares of `2 * radius + 1` pixels a side, of which the nearest
+    /// pixels are repeated beyond the picture. `from` must be extended, `between` is scratch, all three of one
+    /// size. The radius is 7 at most.
+    pub fn box_filter / box_filter_plain(from: &Plane, radius: usize, between: &mut Plane, to: &mut Plane) {
+        let reach = radius as isize;
+        assert!(radius < LANES, "the border that is summed is eight pixels wide");
+        for y in 0..from.size.height as isize {
+            // Sums of columns, with a vector on both sides for the sums of rows.
+            let count = from.size.width.div_ceil(LANES) + 2;
+            let left = -(LANES as isize);
+            let sums: &mut [[f32; LANES]] = &mut between.rest_mut(left, y).as_chunks_mut().0[..count];
+            sums.copy_from_slice(&from.rest(left, y - reach).as_chunks().0[..count]);
+            for y in y - reach + 1..=y + reach {
+                let row: &[[f32; LANES]] = &from.rest(left, y).as_chunks().0[..count];
+                for (sum, row) in sums.iter_mut().zip(row) {
+                    *sum = (Lanes(*sum) + Lanes(*row)).0;
+                }
+            }
+        }
+        let side = (2 * radius + 1) as f32;
+        let share = Lanes::splat(1.0 / (side * side));
+        for y in 0..from.size.height as isize {
+            for (k, to) in to.lanes_mut(0, y).iter_mut().enumerate() {
+                let x = (k * LANES) as isize;
+                let mut sum = Lanes::load(between.rest(x - reach, y));
+                for x in x - reach + 1..=x + reach {
+                    sum += Lanes::load(between.rest(x, y));
+                }
+                *to = (sum * share).0;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Size;
+    use super::super::plane::tests::noise;
+    use super::*;
+
+    /// As the documentation says it, a pixel at a time.
+    fn mean(plane: &Plane, radius: isize, x: usize, y: usize) -> f32 {
+        let (width, height) = (plane.size.width as isize, plane.size.height as isize);
+        let square = (-radius..=radius).flat_map(|dy| (-radius..=radius).map(move |dx| (dx, dy)));
+        let samples = square.map(|(dx, dy)| {
+            let (x, y) = ((x as isize + dx).clamp(0, width - 1), (y as isize + dy).clamp(0, height - 1));
+            f64::from(plane.row(y as usize)[x as usize])
+        });
+        let side = (2 * radius + 1) as f64;
+        (samples.sum::<f64>() / (side * side)) as f32
+    }
+
+    #[test]
+    fn every_pixel_is_the_mean_of_the_square_around_it() {
+        for (width, height) in [(1, 1), (3, 2), (8, 8), (13, 7), (40, 21)] {
+            let size = Size::new(width, height);
+            let from = noise(size, 3);
+            for radius in 0..=7 {
+                for filter in [box_filter, box_filter_plain] {
+                    let (mut between, mut to) = (Plane::new(size), Plane::new(size));
+                    between.fill(f32::NAN);
+                    filter(&from, radius, &mut between, &mut to);
+                    for y in 0..height {
+                        for x in 0..width {
+                            let wanted = mean(&from, radius as isize, x, y);
+                            let found = to.row(y)[x];
+                            assert!((found - wanted).abs() < 1e-3, "{size} {radius}: {found} not {wanted}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn means_have_the_same_bits_on_every_processor() {
+        let size = Size::new(53, 38);
+        let from = noise(size, 5);
+        let filtered = |filter: fn(&Plane, usize, &mut Plane, &mut Plane)| {
+            let (mut between, mut to) = (Plane::new(size), Plane::new(size));
+            filter(&from, 4, &mut between, &mut to);
+            to.samples().to_vec()
+        };
+        assert_eq!(filtered(box_filter), filtered(box_filter_plain));
+    }
+}

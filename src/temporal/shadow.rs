@@ -1,0 +1,351 @@
+//! The small-picture stage: what the past is worth at each pixel.
+//!
+//! A shadow of the output's history is kept at the size of the input and blended with the same
+//! weights. It shows what the history holds and has little noise, so the motion is estimated, and every
+//! test made, against it and not against the frame before.
+
+use ndarray::ArrayView2;
+
+use super::noise::{Medians, Noise};
+use super::{Controls, Mode, larger, smaller, smooth_step};
+use crate::flow::{self, Estimator, Flow};
+use crate::image::box_filter::box_filter;
+use crate::image::lanes::dispatched;
+use crate::image::plane::Plane;
+use crate::image::quads::{Quad, Quads};
+use crate::image::{Sample, Size, View, rows};
+
+/// Weights of red, green and blue in luma (ITU-R BT.601).
+const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
+/// Radius, in pixels, of the square over which residuals are judged.
+const RESIDUAL_RADIUS: usize = 2;
+/// Radius, in pixels, of the square over which motion is averaged.
+const MOTION_RADIUS: usize = 4;
+/// A residual of this many times what noise and tolerance explain begins to be distrusted, and ends it.
+const DISTRUST: (f32, f32) = (1.3, 2.2);
+/// Pixels of motion per frame that halve the useful length of the history: flow drifts.
+const MOTION_OF_HALF: f32 = 1.0;
+/// How much longer the history of a noisy clip may become.
+const LONGER_IN_NOISE: f32 = 2.0;
+/// A picture has content in rows and columns with a brighter pixel than this many levels; others are bars.
+const BRIGHTER_THAN_BARS: f32 = 40.0;
+
+/// What the small picture says about a frame, at each of its pixels.
+pub struct Guide {
+    /// Motion to the right and down into the past in pixels of the small picture, share of the past in the blend, and size of
+    /// the motion around in pixels.
+    pub maps: Quads,
+    /// Standard deviation of the noise, in levels.
+    pub noise: f32,
+    /// Mean share of the past.
+    pub share: f32,
+}
+
+/// The shadow history and everything needed to compare a frame with it.
+pub struct Shadow {
+    size: Size,
+    estimators: Estimators,
+    /// The history: luma, two colour differences, and how many frames are in it.
+    past: Quads,
+    has_past: bool,
+    /// The frame, which becomes the history.
+    present: Quads,
+    /// The history moved to where the frame is.
+    moved: Quads,
+    noise: Noise,
+    colour_noise: Noise,
+    medians: [Medians; 2],
+    /// Squares of residuals of luma and of the colour differences, and their means.
+    residuals: [Plane; 2],
+    mean_residuals: [Plane; 2],
+    /// Motion, and its mean.
+    motion: [Plane; 2],
+    mean_motion: [Plane; 2],
+    between: Plane,
+    guide: Guide,
+    flow: Option<Flow>,
+}
+
+/// One for clips with noise, where fine levels would follow the noise, and one for the others.
+struct Estimators {
+    noisy: Estimator,
+    clean: Option<Estimator>,
+}
+
+impl Estimators {
+    fn new(mode: Mode) -> Self {
+        let settings = |name| flow::preset(name).expect("the preset is in the table");
+        let noisy = match mode {
+            Mode::Fast => flow::Settings { finest_level: 2, ..settings("fast") },
+            _ => settings("fast"),
+        };
+        let clean = (mode == Mode::Quality).then(|| Estimator::new(settings("quality")));
+        Self { noisy: Estimator::new(noisy), clean }
+    }
+
+    fn flow(&mut self, noisy: bool, from: ArrayView2<'_, f32>, to: ArrayView2<'_, f32>) -> Flow {
+        let estimator = match &mut self.clean {
+            Some(clean) if !noisy => clean,
+            _ => &mut self.noisy,
+        };
+        estimator.estimate(from, to).expect("both pictures have the stage's size, which is large enough")
+    }
+}
+
+impl Shadow {
+    /// For frames of a size, which is at least [`flow::SMALLEST`] each way.
+    pub fn new(size: Size, mode: Mode) -> Self {
+        let (quads, plane) = (|| Quads::new(size), || Plane::new(size));
+        Self {
+            size,
+            estimators: Estimators::new(mode),
+            past: quads(),
+            has_past: false,
+            present: quads(),
+            moved: quads(),
+            noise: Noise::default(),
+            colour_noise: Noise::default(),
+            medians: Default::default(),
+            residuals: [plane(), plane()],
+            mean_residuals: [plane(), plane()],
+            motion: [plane(), plane()],
+            mean_motion: [plane(), plane()],
+            between: plane(),
+            guide: Guide { maps: quads(), noise: 0.0, share: 0.0 },
+            flow: None,
+        }
+    }
+
+    /// Forgets the past; what is known of the noise stays.
+    pub fn forget(&mut self) {
+        self.has_past = false;
+    }
+
+    /// Takes a frame, to be followed by [`Self::begin`] or [`Self::compare`].
+    pub fn load<S: Sample>(&mut self, input: View<'_, S>) {
+        let channels = input.dim().2;
+        for (y, from) in rows(input).enumerate() {
+            load_row(from, channels, self.present.row_mut(y));
+        }
+    }
+
+    /// Luma of the frame that was loaded, 0 to 255.
+    pub fn luma(&self) -> ArrayView2<'_, f32> {
+        self.present.channel(0)
+    }
+
+    /// The frame is the first of its scene.
+    pub fn begin(&mut self) {
+        for y in 0..self.size.height {
+            self.present.row_mut(y).iter_mut().for_each(|pixel| pixel[3] = 1.0);
+        }
+        self.flow = None;
+        self.keep();
+    }
+
+    /// Whether there is something to compare a frame with.
+    pub fn has_past(&self) -> bool {
+        self.has_past
+    }
+
+    /// Compares the frame with the past, and adds it.
+    pub fn compare(&mut self, controls: &Controls) -> &Guide {
+        let noisy = self.noise.is_noisy();
+        let flow = self.estimators.flow(noisy, self.present.channel(0), self.past.channel(0));
+        for (to, from) in self.motion.iter_mut().zip([&flow.u, &flow.v]) {
+            to.load(from.view());
+        }
+        self.flow = Some(flow);
+        move_past(&self.past, &self.motion, &mut self.moved);
+        residuals(&self.present, &self.moved, &mut self.residuals);
+        let noise = self.find_noise();
+        let means = self.residuals.iter_mut().zip(&mut self.mean_residuals);
+        for (from, to) in means {
+            from.extend();
+            box_filter(from, RESIDUAL_RADIUS, &mut self.between, to);
+        }
+        for (from, to) in self.motion.iter().zip(&mut self.mean_motion) {
+            box_filter(from, MOTION_RADIUS, &mut self.between, to);
+        }
+        let longest = if noisy { LONGER_IN_NOISE } else { 1.0 } * controls.max_history as f32;
+        let tolerance = controls.tolerance * controls.tolerance;
+        let weighing = Weighing {
+            strength: controls.strength,
+            longest,
+            explained: noise.map(|noise| noise * noise + tolerance),
+        };
+        self.weigh(&weighing);
+        self.guide.noise = noise[0];
+        self.guide.maps.extend();
+        self.keep();
+        &self.guide
+    }
+
+    /// The flow from the last frame into the past, `None` for the first of a scene.
+    pub fn flow(&self) -> Option<&Flow> {
+        self.flow.as_ref()
+    }
+
+    /// What the last frame was compared to give.
+    pub fn guide(&self) -> &Guide {
+        &self.guide
+    }
+
+    /// The history: luma and colour differences.
+    pub fn past(&self) -> &Quads {
+        &self.past
+    }
+
+    /// The frame, as it was blended, is the past of the next.
+    fn keep(&mut self) {
+        std::mem::swap(&mut self.past, &mut self.present);
+        self.past.extend();
+        self.has_past = true;
+    }
+
+    /// Noise of luma and of the colour differences, in the part of the picture that is not bars.
+    fn find_noise(&mut self) -> [f32; 2] {
+        let (columns, rows) = content(&self.present);
+        let [luma, colour] = &mut self.medians;
+        for y in rows {
+            let pixels = self.present.row(y)[columns.clone()].iter().zip(&self.moved.row(y)[columns.clone()]);
+            for (present, moved) in pixels {
+                luma.add(present[0] - moved[0]);
+                colour.add(present[1] - moved[1]);
+                colour.add(present[2] - moved[2]);
+            }
+        }
+        [self.noise.of_frame(luma.take()), self.colour_noise.of_frame(colour.take())]
+    }
+
+    /// Fills the guide's maps and blends the frame with the past.
+    fn weigh(&mut self, weighing: &Weighing) {
+        let (width, height) = (self.size.width, self.size.height);
+        let mut sum = 0.0;
+        for y in 0..height {
+            let evidence = Evidence {
+                y: y as f32,
+                end: [width as f32 - 0.5, height as f32 - 0.5],
+                residuals: [self.mean_residuals[0].row(y), self.mean_residuals[1].row(y)],
+                motion: [self.motion[0].row(y), self.motion[1].row(y)],
+                mean_motion: [self.mean_motion[0].row(y), self.mean_motion[1].row(y)],
+                moved: self.moved.row(y),
+            };
+            weigh_row(&evidence, weighing, self.present.row_mut(y), self.guide.maps.row_mut(y));
+            sum += self.guide.maps.row(y).iter().map(|map| f64::from(map[2])).sum::<f64>();
+        }
+        self.guide.share = (sum / (width * height) as f64) as f32;
+    }
+}
+
+/// What weights depend on besides the evidence.
+struct Weighing {
+    strength: f32,
+    /// Frames of history, at most.
+    longest: f32,
+    /// Square of what luma and colour differences may differ by.
+    explained: [f32; 2],
+}
+
+/// What is known of the pixels of a row.
+struct Evidence<'a> {
+    y: f32,
+    /// Where the picture ends: half a pixel beyond the last column and row.
+    end: [f32; 2],
+    residuals: [&'a [f32]; 2],
+    motion: [&'a [f32]; 2],
+    mean_motion: [&'a [f32]; 2],
+    moved: &'a [Quad],
+}
+
+/// Luma and colour differences in levels of 0 to 255.
+fn load_row<S: Sample>(from: &[S], channels: usize, to: &mut [Quad]) {
+    let level = 255.0 / S::WHITE;
+    for (from, to) in from.chunks_exact(channels).zip(to) {
+        let [red, green, blue] = [from[0], from[1], from[2]].map(|sample| sample.to_f32() * level);
+        let luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue;
+        *to = [luma, blue - luma, red - luma, 0.0];
+    }
+}
+
+/// Red, green and blue in levels of 0 to 255, of a pixel of the history.
+pub fn colours(pixel: &Quad) -> [f32; 3] {
+    let [luma, blue, red, _] = *pixel;
+    let [red, blue] = [luma + red, luma + blue];
+    [red, (luma - LUMA[0] * red - LUMA[2] * blue) / LUMA[1], blue]
+}
+
+dispatched! {
+    /// The past where the present is.
+    fn move_past / move_past_plain(past: &Quads, motion: &[Plane; 2], moved: &mut Quads) {
+        for y in 0..past.size.height {
+            let motion = motion[0].row(y).iter().zip(motion[1].row(y));
+            for (x, ((u, v), moved)) in motion.zip(moved.row_mut(y)).enumerate() {
+                *moved = past.cubic::<true>(x as f32 + u, y as f32 + v);
+            }
+        }
+    }
+}
+
+dispatched! {
+    /// Squares of the differences.
+    fn residuals / residuals_plain(present: &Quads, moved: &Quads, squares: &mut [Plane; 2]) {
+        let [luma, colour] = squares;
+        for y in 0..present.size.height {
+            let pixels = present.row(y).iter().zip(moved.row(y));
+            for ((present, moved), (luma, colour)) in pixels.zip(luma.row_mut(y).iter_mut().zip(colour.row_mut(y))) {
+                let [l, b, r] = [present[0] - moved[0], present[1] - moved[1], present[2] - moved[2]];
+                *luma = l * l;
+                *colour = 0.5 * (b * b + r * r);
+            }
+        }
+    }
+}
+
+dispatched! {
+    /// The maps of a row, and the row as it goes into the history.
+    fn weigh_row / weigh_row_plain(evidence: &Evidence<'_>, weighing: &Weighing, present: &mut [Quad], maps: &mut [Quad]) {
+        let count = present.len();
+        let [luma, colour] = evidence.residuals.map(|row| &row[..count]);
+        let [u, v] = evidence.motion.map(|row| &row[..count]);
+        let [mean_u, mean_v] = evidence.mean_motion.map(|row| &row[..count]);
+        let moved = &evidence.moved[..count];
+        let maps = &mut maps[..count];
+        let [explained_luma, explained_colour] = weighing.explained;
+        for x in 0..count {
+            let (at_x, at_y) = (x as f32 + u[x], evidence.y + v[x]);
+            let inside = at_x >= -0.5 && at_y >= -0.5 && at_x <= evidence.end[0] && at_y <= evidence.end[1];
+            let worst = larger(luma[x] / explained_luma, colour[x] / explained_colour);
+            let trust = if inside { 1.0 - smooth_step(DISTRUST, worst.sqrt()) } else { 0.0 };
+            let speed = (mean_u[x] * mean_u[x] + mean_v[x] * mean_v[x]).sqrt();
+            let longest = larger(weighing.longest / (1.0 + speed / MOTION_OF_HALF), 1.0);
+            let length = smaller(moved[x][3], longest);
+            let share = weighing.strength * trust * length / (length + 1.0);
+            maps[x] = [u[x], v[x], share, speed];
+            let pixel = &mut present[x];
+            for channel in 0..3 {
+                pixel[channel] += share * (moved[x][channel] - pixel[channel]);
+            }
+            pixel[3] = smaller(length * trust, longest) + 1.0;
+        }
+    }
+}
+
+/// Columns and rows of a picture that are not bars; all where everything is dark.
+fn content(picture: &Quads) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+    let Size { width, height } = picture.size;
+    let mut columns = vec![0.0_f32; width];
+    let mut rows = vec![0.0_f32; height];
+    for (y, brightest) in rows.iter_mut().enumerate() {
+        for (column, pixel) in columns.iter_mut().zip(picture.row(y)) {
+            *column = larger(*column, pixel[0]);
+            *brightest = larger(*brightest, pixel[0]);
+        }
+    }
+    let range = |brightest: &[f32]| {
+        let first = brightest.iter().position(|&level| level > BRIGHTER_THAN_BARS)?;
+        let last = brightest.iter().rposition(|&level| level > BRIGHTER_THAN_BARS)?;
+        Some(first..last + 1)
+    };
+    range(&columns).zip(range(&rows)).unwrap_or((0..width, 0..height))
+}
