@@ -22,7 +22,12 @@ const RESIDUAL_RADIUS: usize = 2;
 /// Radius, in pixels, of the square over which motion is averaged.
 const MOTION_RADIUS: usize = 4;
 /// A residual of this many times what noise and tolerance explain begins to be distrusted, and ends it.
-const DISTRUST: (f32, f32) = (1.3, 2.2);
+const DISTRUST: (f32, f32) = (1.1, 2.3);
+/// Colour residuals count for this share of their square: noise of chroma that was enlarged comes in spots, which
+/// would pass for changes.
+const SHARE_OF_COLOUR: f32 = 0.5;
+/// Pixels of a picture that is small enough for finer motion.
+const SMALL: usize = 256 * 256;
 /// Pixels of motion per frame that halve the useful length of the history: flow drifts.
 const MOTION_OF_HALF: f32 = 1.0;
 /// How much longer the history of a noisy clip may become.
@@ -73,14 +78,17 @@ struct Estimators {
 }
 
 impl Estimators {
-    fn new(mode: Mode) -> Self {
-        let settings = |name| flow::preset(name).expect("the preset is in the table");
-        let noisy = match mode {
-            Mode::Fast => flow::Settings { finest_level: 2, ..settings("fast") },
-            _ => settings("fast"),
+    fn new(mode: Mode, size: Size) -> Self {
+        let preset = |name| flow::preset(name).expect("the preset is in the table");
+        // A level finer than what `Mode` says, where that costs next to nothing.
+        let small = size.width * size.height <= SMALL;
+        let fast = |finest_level| flow::Settings { finest_level, ..preset("fast") };
+        let (noisy, clean) = match mode {
+            Mode::Off | Mode::Fast => (fast(if small { 1 } else { 2 }), None),
+            Mode::Balanced => (fast(1), small.then(|| fast(0))),
+            Mode::Quality => (fast(1), Some(preset("quality"))),
         };
-        let clean = (mode == Mode::Quality).then(|| Estimator::new(settings("quality")));
-        Self { noisy: Estimator::new(noisy), clean }
+        Self { noisy: Estimator::new(noisy), clean: clean.map(Estimator::new) }
     }
 
     fn flow(&mut self, noisy: bool, from: ArrayView2<'_, f32>, to: ArrayView2<'_, f32>) -> Flow {
@@ -98,7 +106,7 @@ impl Shadow {
         let (quads, plane) = (|| Quads::new(size), || Plane::new(size));
         Self {
             size,
-            estimators: Estimators::new(mode),
+            estimators: Estimators::new(mode, size),
             past: quads(),
             has_past: false,
             present: quads(),
@@ -315,7 +323,7 @@ dispatched! {
         for x in 0..count {
             let (at_x, at_y) = (x as f32 + u[x], evidence.y + v[x]);
             let inside = at_x >= -0.5 && at_y >= -0.5 && at_x <= evidence.end[0] && at_y <= evidence.end[1];
-            let worst = larger(luma[x] / explained_luma, colour[x] / explained_colour);
+            let worst = larger(luma[x] / explained_luma, SHARE_OF_COLOUR * colour[x] / explained_colour);
             let trust = if inside { 1.0 - smooth_step(DISTRUST, worst.sqrt()) } else { 0.0 };
             let speed = (mean_u[x] * mean_u[x] + mean_v[x] * mean_v[x]).sqrt();
             let longest = larger(weighing.longest / (1.0 + speed / MOTION_OF_HALF), 1.0);
