@@ -1,8 +1,10 @@
 //! Steadies a clip: what was seen before is blended in where the motion says that it is the same.
 
 pub mod blend;
+pub mod cut;
 pub mod noise;
 pub mod shadow;
+mod thumbnail;
 
 use crate::flow::{self, Flow};
 use crate::image::{Picture, Sample, Size, View, ViewMut, rows_mut};
