@@ -68,6 +68,8 @@ pub trait Sample: bytemuck::Pod + PartialOrd + std::fmt::Debug + Send + Sync {
     fn to_f32(self) -> f32;
     /// Rounded to the nearest, limited to the range; NaN is black.
     fn from_f32(value: f32) -> Self;
+    /// As many of the lowest bits as a sample has.
+    fn from_low_bits(bits: u32) -> Self;
 }
 
 macro_rules! sample {
@@ -85,6 +87,7 @@ macro_rules! sample {
                 }
             }
 
+            #[inline(always)]
             fn to_f32(self) -> f32 {
                 f32::from(self)
             }
@@ -92,6 +95,11 @@ macro_rules! sample {
             fn from_f32(value: f32) -> Self {
                 // A float to integer cast saturates and takes NaN to 0.
                 (value + 0.5) as Self
+            }
+
+            #[inline(always)]
+            fn from_low_bits(bits: u32) -> Self {
+                bits as Self
             }
         }
     };

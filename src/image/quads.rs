@@ -2,8 +2,8 @@
 
 use ndarray::{ArrayView2, ShapeBuilder};
 
-use super::Size;
-use super::lanes::Lanes;
+use super::{Sample, Size};
+use super::lanes::{Lanes, dispatched};
 
 /// A pixel.
 pub type Quad = [f32; 4];
@@ -13,6 +13,10 @@ const BORDER: usize = 4;
 
 /// Floats of a pixel.
 const CHANNELS: usize = 4;
+
+/// From here on, floats are whole numbers, and the lowest bits of their representation are those of the number.
+const FIRST_WITHOUT_FRACTION: f32 = (1 << 23) as f32;
+const MANTISSA: u32 = (1 << 23) - 1;
 
 /// A picture of four channels with a border of 4 pixels around it.
 #[derive(Clone, Debug)]
@@ -100,27 +104,6 @@ impl Quads {
         }
         (here, sum)
     }
-
-    /// The value at a position in pixels: cubic after Catmull and Rom (the interpolating cubic
-    /// of slope (next - previous) / 2), in the fourth channel linear if asked for. Positions farther out than a
-    /// pixel are limited to that.
-    #[inline(always)]
-    pub fn cubic<const LINEAR_FOURTH: bool>(&self, x: f32, y: f32) -> Quad {
-        let (left, across) = split(x, self.size.width);
-        let (top, down) = split(y, self.size.height);
-        let (across, down) = (Weights::<LINEAR_FOURTH>::new(across), Weights::<LINEAR_FOURTH>::new(down));
-        let [near, far] = [across.pair(0), across.pair(2)];
-        let mut sum = Lanes::ZERO;
-        let mut start = top * self.stride + left * CHANNELS;
-        for row in 0..4 {
-            let taps = &self.samples[start..start + 4 * CHANNELS];
-            let along = Lanes::load(&taps[..8]) * near + Lanes::load(&taps[8..]) * far;
-            sum += along * down.both(row);
-            start += self.stride;
-        }
-        let [a, b, c, d, e, f, g, h] = sum.0;
-        [a + e, b + f, c + g, d + h]
-    }
 }
 
 /// Some rows of a picture.
@@ -140,44 +123,134 @@ impl BandMut<'_> {
     }
 }
 
+/// Reads the colours of a row of samples, in the samples' units.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+pub fn load_row<S: Sample>(from: &[S], channels: usize, to: &mut [Quad]) {
+    for (from, to) in from.chunks_exact(channels).zip(to) {
+        *to = [from[0].to_f32(), from[1].to_f32(), from[2].to_f32(), 0.0];
+    }
+}
+
+/// Writes the colours of a row of samples, rounded to the nearest and limited to their range; others are left
+/// as they are.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+pub fn store_row<S: Sample>(from: &[Quad], channels: usize, to: &mut [S]) {
+    for (from, to) in from.iter().zip(to.chunks_exact_mut(channels)) {
+        let mut bits = [0; 4];
+        for channel in 0..4 {
+            let value = if from[channel] > 0.0 { from[channel] } else { 0.0 };
+            let value = if value < S::WHITE { value } else { S::WHITE };
+            bits[channel] = (value + FIRST_WITHOUT_FRACTION).to_bits();
+        }
+        to[0] = S::from_low_bits(bits[0]);
+        to[1] = S::from_low_bits(bits[1]);
+        to[2] = S::from_low_bits(bits[2]);
+    }
+}
+
+/// Where pixels of a row are to be sampled, ready to be read: a vector of each figure.
+#[derive(Clone, Debug, Default)]
+pub struct Taps {
+    /// Index of the first of the sixteen pixels around each position, in floats.
+    first: Vec<u32>,
+    /// Weights of the four columns and of the four rows.
+    across: [Vec<f32>; 4],
+    down: [Vec<f32>; 4],
+    /// How far the position lies beyond the second column and row.
+    beyond: [Vec<f32>; 2],
+}
+
+impl Taps {
+    /// For rows of a width.
+    pub fn new(width: usize) -> Self {
+        let floats = || vec![0.0; width];
+        Self {
+            first: vec![0; width],
+            across: std::array::from_fn(|_| floats()),
+            down: std::array::from_fn(|_| floats()),
+            beyond: std::array::from_fn(|_| floats()),
+        }
+    }
+}
+
+dispatched! {
+    /// Prepares to sample `picture` at the pixels of row `y`, moved by `scale` times the first two figures of each
+    /// of `motion`. Positions farther out than a pixel are limited to that; NaN is far out.
+    pub fn locate / locate_plain(picture: &Quads, y: usize, scale: [f32; 2], motion: &[Quad], taps: &mut Taps) {
+        let count = motion.len();
+        let end = [picture.size.width as f32, picture.size.height as f32];
+        let stride = picture.stride as u32;
+        let first = &mut taps.first[..count];
+        let [c0, c1, c2, c3] = taps.across.each_mut().map(|row| &mut row[..count]);
+        let [r0, r1, r2, r3] = taps.down.each_mut().map(|row| &mut row[..count]);
+        let [beyond_x, beyond_y] = taps.beyond.each_mut().map(|row| &mut row[..count]);
+        for x in 0..count {
+            let (left, across) = split(x as i32 as f32 + scale[0] * motion[x][0], end[0]);
+            let (top, down) = split(y as i32 as f32 + scale[1] * motion[x][1], end[1]);
+            first[x] = top * stride + left * CHANNELS as u32;
+            [c0[x], c1[x], c2[x], c3[x]] = catmull_rom(across);
+            [r0[x], r1[x], r2[x], r3[x]] = catmull_rom(down);
+            beyond_x[x] = across;
+            beyond_y[x] = down;
+        }
+    }
+}
+
+dispatched! {
+    /// Samples a picture by the cubic of Catmull and Rom, whose slope at a pixel is half the difference of its
+    /// neighbours.
+    pub fn sample / sample_plain(picture: &Quads, taps: &Taps, to: &mut [Quad]) {
+        let count = to.len();
+        let first = &taps.first[..count];
+        let [c0, c1, c2, c3] = taps.across.each_ref().map(|row| &row[..count]);
+        let down = taps.down.each_ref().map(|row| &row[..count]);
+        for x in 0..count {
+            let (mut near, mut far) = (Lanes::ZERO, Lanes::ZERO);
+            let mut start = first[x] as usize;
+            for down in &down {
+                let taps = &picture.samples[start..start + 4 * CHANNELS];
+                let weight = Lanes::splat(down[x]);
+                near += Lanes::load(&taps[..8]) * weight;
+                far += Lanes::load(&taps[8..]) * weight;
+                start += picture.stride;
+            }
+            let [a, b, c, d] = [c0[x], c1[x], c2[x], c3[x]];
+            let sum = near * Lanes([a, a, a, a, b, b, b, b]) + far * Lanes([c, c, c, c, d, d, d, d]);
+            let [a, b, c, d, e, f, g, h] = sum.0;
+            to[x] = [a + e, b + f, c + g, d + h];
+        }
+    }
+}
+
+dispatched! {
+    /// Samples the fourth channel linearly, where a cubic would overshoot.
+    pub fn sample_fourth / sample_fourth_plain(picture: &Quads, taps: &Taps, to: &mut [Quad]) {
+        let count = to.len();
+        let first = &taps.first[..count];
+        let [across, down] = taps.beyond.each_ref().map(|row| &row[..count]);
+        for x in 0..count {
+            let start = first[x] as usize + picture.stride;
+            let row = |start: usize| {
+                let pixels: &[Quad] = picture.samples[start + CHANNELS..start + 3 * CHANNELS].as_chunks().0;
+                pixels[0][3] + across[x] * (pixels[1][3] - pixels[0][3])
+            };
+            let (above, below) = (row(start), row(start + picture.stride));
+            to[x][3] = above + down[x] * (below - above);
+        }
+    }
+}
+
 /// The first of the four taps, counted in the border, and how far the position lies beyond the second.
 #[inline(always)]
-fn split(position: f32, length: usize) -> (usize, f32) {
+fn split(position: f32, end: f32) -> (u32, f32) {
     // From one pixel before the first to one behind the last; NaN goes to the first.
     let inside = if position > -1.0 { position } else { -1.0 };
-    let inside = if inside < length as f32 { inside } else { length as f32 } + BORDER as f32;
-    let whole = inside as i32;
-    (whole as usize - 1, inside - whole as f32)
-}
-
-/// Weights of the four taps around a position.
-struct Weights<const LINEAR_FOURTH: bool> {
-    cubic: [f32; 4],
-    linear: [f32; 4],
-}
-
-impl<const LINEAR_FOURTH: bool> Weights<LINEAR_FOURTH> {
-    #[inline(always)]
-    fn new(t: f32) -> Self {
-        Self { cubic: catmull_rom(t), linear: [0.0, 1.0 - t, t, 0.0] }
-    }
-
-    /// Of a tap and the next.
-    #[inline(always)]
-    fn pair(&self, tap: usize) -> Lanes {
-        let (a, b) = (self.cubic[tap], self.cubic[tap + 1]);
-        let (c, d) =
-            if LINEAR_FOURTH { (self.linear[tap], self.linear[tap + 1]) } else { (a, b) };
-        Lanes([a, a, a, c, b, b, b, d])
-    }
-
-    /// Of a tap, for two pixels.
-    #[inline(always)]
-    fn both(&self, tap: usize) -> Lanes {
-        let a = self.cubic[tap];
-        let c = if LINEAR_FOURTH { self.linear[tap] } else { a };
-        Lanes([a, a, a, c, a, a, a, c])
-    }
+    let inside = if inside < end { inside } else { end } + BORDER as f32;
+    // Rounding to a whole number below: a position on a pixel may be given as 1 beyond the one before, which
+    // has the same weights. A cast would not be vectorised.
+    let shifted = (inside - 0.5) + FIRST_WITHOUT_FRACTION;
+    let whole = shifted - FIRST_WITHOUT_FRACTION;
+    ((shifted.to_bits() & MANTISSA) - 1, inside - whole)
 }
 
 /// Weights of the samples at -1, 0, 1 and 2 for a position `t` of 0 to 1.

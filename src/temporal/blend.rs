@@ -5,7 +5,7 @@ use ndarray::parallel::prelude::*;
 
 use super::{Mode, smooth_step};
 use crate::image::lanes::dispatched;
-use crate::image::quads::{Quad, Quads};
+use crate::image::quads::{Quad, Quads, Taps, load_row, locate, sample, store_row};
 use crate::image::{Sample, Size, ViewMut, rows_mut};
 
 /// Rows that a thread takes at a time.
@@ -164,12 +164,13 @@ fn blend_guarded<S: Sample>(
 struct Window {
     between: Vec<Quad>,
     maps: Vec<Quad>,
+    taps: Taps,
     moved: Vec<Quad>,
 }
 
 impl Window {
     fn new(width: usize) -> Self {
-        Self { between: vec![], maps: vec![[0.0; 4]; width], moved: vec![[0.0; 4]; width] }
+        Self { between: vec![], maps: vec![[0.0; 4]; width], taps: Taps::new(width), moved: vec![[0.0; 4]; width] }
     }
 }
 
@@ -186,7 +187,8 @@ impl Moving<'_> {
     /// The maps of a row, enlarged, and the past moved by them.
     fn row(&self, y: usize, window: &mut Window) {
         self.maps_of_row(y, window);
-        move_row(self.past, y, self.scale, &window.maps, &mut window.moved);
+        locate(self.past, y, self.scale, &window.maps, &mut window.taps);
+        sample(self.past, &window.taps, &mut window.moved);
     }
 
     /// The maps of a row, enlarged.
@@ -209,20 +211,6 @@ fn places(small: usize, large: usize) -> Vec<Place> {
     (0..large).map(place).collect()
 }
 
-fn load_row<S: Sample>(from: &[S], channels: usize, to: &mut [Quad]) {
-    for (from, to) in from.chunks_exact(channels).zip(to) {
-        *to = [from[0].to_f32(), from[1].to_f32(), from[2].to_f32(), 0.0];
-    }
-}
-
-fn store_row<S: Sample>(from: &[Quad], channels: usize, to: &mut [S]) {
-    for (from, to) in from.iter().zip(to.chunks_exact_mut(channels)) {
-        for (from, to) in from[..3].iter().zip(to) {
-            *to = S::from_f32(*from);
-        }
-    }
-}
-
 dispatched! {
     /// Linear between rows, then between columns.
     fn enlarge_row / enlarge_row_plain(
@@ -238,15 +226,6 @@ dispatched! {
             for channel in 0..4 {
                 to[channel] = before[channel] + place.share * (behind[channel] - before[channel]);
             }
-        }
-    }
-}
-
-dispatched! {
-    /// The past where the row is.
-    fn move_row / move_row_plain(past: &Quads, y: usize, scale: [f32; 2], maps: &[Quad], moved: &mut [Quad]) {
-        for (x, (map, moved)) in maps.iter().zip(moved).enumerate() {
-            *moved = past.cubic::<false>(x as f32 + scale[0] * map[0], y as f32 + scale[1] * map[1]);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::flow::{self, Estimator, Flow};
 use crate::image::box_filter::box_filter;
 use crate::image::lanes::dispatched;
 use crate::image::plane::Plane;
-use crate::image::quads::{Quad, Quads};
+use crate::image::quads::{Quad, Quads, Taps, locate, sample, sample_fourth};
 use crate::image::{Sample, Size, View, rows};
 
 /// Weights of red, green and blue in luma (ITU-R BT.601).
@@ -67,6 +67,7 @@ pub struct Shadow {
     motion: [Plane; 2],
     mean_motion: [Plane; 2],
     between: Plane,
+    taps: Taps,
     guide: Guide,
     flow: Option<Flow>,
 }
@@ -119,6 +120,7 @@ impl Shadow {
             motion: [plane(), plane()],
             mean_motion: [plane(), plane()],
             between: plane(),
+            taps: Taps::new(size.width),
             guide: Guide { maps: quads(), noise: 0.0, share: 0.0 },
             flow: None,
         }
@@ -164,7 +166,7 @@ impl Shadow {
             to.load(from.view());
         }
         self.flow = Some(flow);
-        move_past(&self.past, &self.motion, &mut self.moved);
+        move_past(&self.past, &self.motion, &mut self.guide.maps, &mut self.taps, &mut self.moved);
         residuals(&self.present, &self.moved, &mut self.residuals);
         let noise = self.find_noise();
         let means = self.residuals.iter_mut().zip(&mut self.mean_residuals);
@@ -214,10 +216,12 @@ impl Shadow {
     /// Noise of luma and of the colour differences, in the part of the picture that is not bars.
     fn find_noise(&mut self) -> [f32; 2] {
         let (columns, rows) = content(&self.present);
+        // A quarter of a large picture's pixels is enough.
+        let step = if self.size.width * self.size.height > SMALL { 2 } else { 1 };
         let [luma, colour] = &mut self.medians;
-        for y in rows {
+        for y in rows.step_by(step) {
             let pixels = self.present.row(y)[columns.clone()].iter().zip(&self.moved.row(y)[columns.clone()]);
-            for (present, moved) in pixels {
+            for (present, moved) in pixels.step_by(step) {
                 luma.add(present[0] - moved[0]);
                 colour.add(present[1] - moved[1]);
                 colour.add(present[2] - moved[2]);
@@ -283,15 +287,14 @@ pub fn colours(pixel: &Quad) -> [f32; 3] {
     [red, (luma - LUMA[0] * red - LUMA[2] * blue) / LUMA[1], blue]
 }
 
-dispatched! {
-    /// The past where the present is.
-    fn move_past / move_past_plain(past: &Quads, motion: &[Plane; 2], moved: &mut Quads) {
-        for y in 0..past.size.height {
-            let motion = motion[0].row(y).iter().zip(motion[1].row(y));
-            for (x, ((u, v), moved)) in motion.zip(moved.row_mut(y)).enumerate() {
-                *moved = past.cubic::<true>(x as f32 + u, y as f32 + v);
-            }
-        }
+/// The past where the present is. `maps` is filled with the motion.
+fn move_past(past: &Quads, motion: &[Plane; 2], maps: &mut Quads, taps: &mut Taps, moved: &mut Quads) {
+    for y in 0..past.size.height {
+        let motion = motion[0].row(y).iter().zip(motion[1].row(y));
+        motion.zip(maps.row_mut(y)).for_each(|((&u, &v), map)| *map = [u, v, 0.0, 0.0]);
+        locate(past, y, [1.0; 2], maps.row(y), taps);
+        sample(past, taps, moved.row_mut(y));
+        sample_fourth(past, taps, moved.row_mut(y));
     }
 }
 
