@@ -224,7 +224,38 @@ fn the_object_tells_everything_that_a_program_may_want() {
     }
     let alone = measured(&clips.reference, &clips.noisy, &[]);
     assert!(alone["not_measured"]["ghost"].is_string() && alone["baseline_metrics"].is_null());
-    assert_eq!(alone["cuts"]["source"], "none");
+    assert_eq!(alone["cuts"], serde_json::json!({ "source": "detected", "frames": [] }));
+}
+
+#[test]
+fn cuts_that_nobody_gave_are_found_in_the_ground_truth() {
+    let clips = clips();
+    let (cut, out) = (clips.out.with_file_name("cut.mkv"), text(&clips.out));
+    // A texture of 6 frames, then another one.
+    clip(&cut, (WIDTH, HEIGHT, 12), |frame, x, y| {
+        let (x, y) = (x as u32 / 3, y as u32 / 3 + 100 * u32::from(frame >= 6));
+        let bits = x.wrapping_mul(0x9E37_79B1) ^ y.wrapping_mul(0x85EB_CA77);
+        ((bits ^ (bits >> 15)).wrapping_mul(0x2C1B_3C6D) >> 24) as u8
+    });
+    let over_time = ["--metrics", "tde"];
+    let frames = |all: &Value| {
+        let series: Vec<(usize, f64)> =
+            serde_json::from_value(all["metrics"]["tde"]["series"].clone()).unwrap();
+        series.into_iter().map(|(frame, _)| frame).collect::<Vec<_>>()
+    };
+    let all = measured(&cut, &cut, &[&over_time[..], &["--report", out]].concat());
+    assert_eq!(all["cuts"], serde_json::json!({ "source": "detected", "frames": [6] }));
+    assert_eq!(frames(&all), [1, 2, 3, 4, 5, 7, 8, 9, 10, 11]);
+    let data = page(&clips.out);
+    assert_eq!(
+        (&data["cuts"], &data["cuts_told"]),
+        (&serde_json::json!([6]), &"a cut found at frame 6".into())
+    );
+    for none in ["none", ""] {
+        let all = measured(&cut, &cut, &[&over_time[..], &["--cuts", none]].concat());
+        assert_eq!(all["cuts"], serde_json::json!({ "source": "given", "frames": [] }));
+        assert_eq!(frames(&all).len(), 11);
+    }
 }
 
 #[test]

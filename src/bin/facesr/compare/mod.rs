@@ -12,7 +12,7 @@ use crate::clips::{Clips, png};
 use crate::enhance::output::{Output, same_file};
 use crate::failure::Failure;
 use crate::frames::{self, Frames};
-use crate::measure::cuts::Cuts;
+use crate::measure::cuts::{Cuts, Said};
 use crate::measure::measuring::{self, Contender, Materials};
 use crate::report::{Gallery, Report, SHOWN, Side, visit};
 
@@ -34,9 +34,10 @@ pub struct Arguments {
     /// Ground truth: the page also has every metric of A and B over time, and the worst frames
     #[arg(long, value_name = "FILE")]
     reference: Option<PathBuf>,
-    /// First frames of new scenes, counted from 0: metrics over time do not look back across them
+    /// First frames of new scenes, counted from 0, or `none`: metrics over time do not look back across
+    /// them [default: those found in the ground truth]
     #[arg(long, value_name = "LIST", requires = "reference")]
-    cuts: Option<Frames>,
+    cuts: Option<Said>,
     /// Replace FILE if it exists
     #[arg(long, short = 'f')]
     overwrite: bool,
@@ -80,7 +81,7 @@ fn write_sheet(a: &Path, b: &Path, arguments: &Arguments) -> Result<(), Failure>
 
 fn write_page(a: &Path, b: &Path, arguments: &Arguments) -> Result<(), Failure> {
     let mut output = Output::create(&arguments.output, arguments.overwrite)?;
-    let cuts = Cuts::new(arguments.cuts.as_ref());
+    let mut cuts = Cuts::new(arguments.cuts.as_ref());
     let mut sides = vec![Side::new("A", a), Side::new("B", b)];
     let results = match &arguments.reference {
         Some(reference) => {
@@ -88,14 +89,8 @@ fn write_page(a: &Path, b: &Path, arguments: &Arguments) -> Result<(), Failure> 
             let before = Contender { enlarged: true, ..Contender::new("A", a) };
             let contenders = [Contender::new("B", b), before];
             let metrics = METRICS.iter().collect();
-            let (cuts, embedding) = (&cuts, None);
-            Some(measuring::measure(&Materials {
-                reference,
-                contenders: &contenders,
-                metrics,
-                cuts,
-                embedding,
-            })?)
+            let materials = Materials { reference, contenders: &contenders, metrics, embedding: None };
+            Some(measuring::measure(&materials, &mut cuts)?)
         }
         None => None,
     };

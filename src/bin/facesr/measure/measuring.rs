@@ -45,8 +45,6 @@ pub struct Materials<'a> {
     pub contenders: &'a [Contender<'a>],
     /// What to measure.
     pub metrics: Vec<&'static Metric>,
-    /// Where scenes begin.
-    pub cuts: &'a Cuts,
     /// File of a face embedding network.
     pub embedding: Option<&'a Path>,
 }
@@ -86,8 +84,8 @@ pub fn worst(metric: &Metric, outcome: &Outcome) -> Option<(usize, f64)> {
     }
 }
 
-/// Reads all clips to their end.
-pub fn measure(materials: &Materials<'_>) -> Result<Results, Failure> {
+/// Reads all clips to their end, and finds the cuts on the way if nobody said where they are.
+pub fn measure(materials: &Materials<'_>, cuts: &mut Cuts) -> Result<Results, Failure> {
     let beside = crate::folder();
     // Without these, metrics that need a network are reported as not measured.
     let runtime = runtime::load(None, beside.as_deref()).ok();
@@ -127,7 +125,8 @@ pub fn measure(materials: &Materials<'_>) -> Result<Results, Failure> {
         let truth = stills.remove(0);
         size = truth.size();
         let stills = fitted(stills, size, materials)?;
-        let (cut, luma) = (materials.cuts.is_at(number), truth.luma());
+        let luma = truth.luma();
+        let cut = cuts.at(number, &luma);
         let motion = follower.as_mut().map(|follower| follower.follow(&luma, cut)).transpose();
         let motion = motion.map_err(|err| Failure::Input(format!("frame {number}: {err}")))?.flatten();
         let colours = wants_colours && has_networks;
@@ -135,7 +134,7 @@ pub fn measure(materials: &Materials<'_>) -> Result<Results, Failure> {
         push(&shots, materials, &mut measurements).map_err(fault)?;
     }
     progress.finish_and_clear();
-    materials.cuts.check(clips.frames())?;
+    cuts.check(clips.frames())?;
     let labels = materials.contenders.iter().map(|contender| contender.label);
     let scores = labels.zip(measurements).map(|(label, all)| Score { label, measured: all.finish() });
     Ok(Results { frames: clips.frames(), size, scores: scores.collect() })

@@ -13,9 +13,8 @@ use gstfacesr::metrics::{METRICS, Metric};
 
 use crate::enhance::output::{Output, same_file};
 use crate::failure::Failure;
-use crate::frames::Frames;
 use crate::report::{Gallery, Report, Side};
-use cuts::Cuts;
+use cuts::{Cuts, Said};
 use measuring::{Contender, Materials};
 
 /// What `facesr measure` is told.
@@ -31,9 +30,10 @@ pub struct Arguments {
     /// `sharpness-per-frame`
     #[arg(long, value_name = "PERFRAME")]
     baseline: Option<PathBuf>,
-    /// First frames of new scenes, counted from 0: metrics over time do not look back across them
+    /// First frames of new scenes, counted from 0, or `none`: metrics over time do not look back across
+    /// them [default: those found in the ground truth]
     #[arg(long, value_name = "LIST")]
-    cuts: Option<Frames>,
+    cuts: Option<Said>,
     /// Only these metrics [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = metric)]
     metrics: Vec<&'static Metric>,
@@ -54,7 +54,7 @@ pub struct Arguments {
 /// Does all of it.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let output = report_file(arguments)?;
-    let cuts = Cuts::new(arguments.cuts.as_ref());
+    let mut cuts = Cuts::new(arguments.cuts.as_ref());
     let mut contenders = vec![Contender::new("result", &arguments.test)];
     if let Some(path) = &arguments.baseline {
         contenders[0].baseline = Some(1);
@@ -65,14 +65,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         some => some.to_vec(),
     };
     let embedding = arguments.embedding.as_deref();
-    let materials = Materials {
-        reference: &arguments.reference,
-        contenders: &contenders,
-        metrics,
-        cuts: &cuts,
-        embedding,
-    };
-    let results = measuring::measure(&materials)?;
+    let materials =
+        Materials { reference: &arguments.reference, contenders: &contenders, metrics, embedding };
+    let results = measuring::measure(&materials, &mut cuts)?;
     if let Some(mut output) = output {
         let mut sides = vec![Side::new("reference", &arguments.reference)];
         sides.extend(contenders.iter().rev().map(|contender| Side::new(contender.label, contender.path)));
@@ -85,8 +80,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         output.finish()?;
     }
     match arguments.json {
-        true => say!("{}", numbers::object(&materials, &results)),
-        false => print!("{}", table::text(&materials, &results)),
+        true => say!("{}", numbers::object(&materials, &cuts, &results)),
+        false => print!("{}", table::text(&materials, &cuts, &results)),
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use gstfacesr::metrics::{Better, Metric, MetricError};
 use serde_json::{Map, Value, json};
 
+use super::cuts::Cuts;
 use super::measuring::{Materials, Results, Score, worst};
 
 /// One object:
@@ -11,13 +12,13 @@ use super::measuring::{Materials, Results, Score, worst};
 /// |---|---|
 /// | `reference`, `test`, `baseline` | the files; `baseline` may be null |
 /// | `frames`, `width`, `height` | of each of them |
-/// | `cuts` | `source`: `given` or `none`; `frames`: where scenes begin |
+/// | `cuts` | `source`: `given` or `detected`; `frames`: where scenes begin |
 /// | `metrics` | by name: `value`, `unit`, `better` (`higher`, `lower`), `worst_frame`, `series` (pairs of frame and figure) |
 /// | `baseline_metrics` | the same for `baseline`, or null |
 /// | `not_measured` | by name: the reason |
 ///
 /// A `value` is null where no frame could be measured, such as a metric over time of one frame.
-pub fn object(materials: &Materials<'_>, results: &Results) -> Value {
+pub fn object(materials: &Materials<'_>, cuts: &Cuts, results: &Results) -> Value {
     let path = |at: usize| materials.contenders.get(at).map(|contender| contender.path);
     json!({
         "reference": materials.reference,
@@ -26,7 +27,7 @@ pub fn object(materials: &Materials<'_>, results: &Results) -> Value {
         "frames": results.frames,
         "width": results.size.width,
         "height": results.size.height,
-        "cuts": { "source": materials.cuts.source(), "frames": materials.cuts.list() },
+        "cuts": { "source": cuts.source(), "frames": cuts.list() },
         "metrics": metrics(&results.scores[0]),
         "baseline_metrics": results.scores.get(1).map(metrics),
         "not_measured": absent(&results.scores[0]),

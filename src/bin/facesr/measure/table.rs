@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use gstfacesr::metrics::{Metric, Outcome};
 
+use super::cuts::Cuts;
 use super::measuring::{Materials, Results, worst};
 use super::numbers::{better, reason};
 
@@ -11,14 +12,14 @@ use super::numbers::{better, reason};
 const DIGITS: i32 = 4;
 
 /// A table of every metric that was measured, and the reasons why others were not.
-pub fn text(materials: &Materials<'_>, results: &Results) -> String {
+pub fn text(materials: &Materials<'_>, cuts: &Cuts, results: &Results) -> String {
     let mut text = format!(
         "{} against {}\n{} frames of {}, counted from 0; {}\n\n",
         materials.contenders[0].path.display(),
         materials.reference.display(),
         results.frames,
         results.size,
-        materials.cuts.told()
+        cuts.told()
     );
     let with_baseline = results.scores.len() > 1;
     let mut head = vec!["metric".to_owned()];
