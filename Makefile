@@ -42,10 +42,12 @@ $(TEST_VENV)/ready: models/requirements.txt tests/python/requirements.txt
 		--requirement models/requirements.txt --requirement tests/python/requirements.txt
 	@touch $@
 
-$(PEERS_VENV)/ready: scripts/peers-requirements.txt
+$(PEERS_VENV)/ready: scripts/peers-requirements.txt scripts/peers-alone.txt
 	@mkdir -p $(CACHE)
 	python3 -m venv --clear $(PEERS_VENV)
 	$(PEERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	$(PEERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--requirement scripts/peers-alone.txt
 	@touch $@
 
 setup: system models
