@@ -347,6 +347,44 @@ fn the_smaller_one_is_enlarged_and_has_to_come_first() {
 }
 
 #[test]
+fn a_baseline_is_shown_between_and_measured_against() {
+    let clips = clips();
+    let small = clips.out.with_file_name("small.mkv");
+    clip(&small, (WIDTH / 2, HEIGHT / 2, 10), |_, x, _| 4 * x as u8);
+    let (sheet, out) = (clips.out.with_extension("png"), text(&clips.out));
+    let inputs = ["compare", text(&small), text(&clips.same), "--baseline", text(&clips.flickering)];
+    let width_of = |inputs: &[&str]| {
+        done(&[inputs, &["-f", "-o", text(&sheet)]].concat());
+        png_size(&std::fs::read(&sheet).unwrap()).0 as usize
+    };
+    assert!(width_of(&inputs) > width_of(&inputs[..3]) + WIDTH);
+    done(&[&inputs[..], &["--reference", text(&clips.reference), "-o", out]].concat());
+    let data = page(&clips.out);
+    let sides = ["reference", "A", "per frame", "B"];
+    assert_eq!(
+        data["sides"].as_array().unwrap().iter().map(|side| &side["label"]).collect::<Vec<_>>(),
+        sides
+    );
+    assert_eq!(data["left"], 2);
+    let series = |metric: &Value| {
+        let all = metric["series"].as_array().unwrap();
+        all.iter().map(|series| series["label"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for metric in data["metrics"].as_array().unwrap() {
+        let alone = ["sharpness-per-frame", "ghost"].contains(&metric["name"].as_str().unwrap());
+        assert_eq!(series(metric), if alone { &["B"][..] } else { &["B", "per frame", "A"] }, "{metric}");
+    }
+    let ratio = |metric: &&Value| metric["name"] == "sharpness-per-frame";
+    let found = data["metrics"].as_array().unwrap().iter().find(ratio).unwrap();
+    close(&found["series"][0]["value"], 1.0, 0.02);
+    // Without a ground truth, only shown.
+    done(&[&inputs[..], &["-f", "-o", out]].concat());
+    assert_eq!(page(&clips.out)["sides"].as_array().unwrap().len(), 3);
+    refused(&[&inputs[..4], &["absent.mkv", "-f", "-o", out]].concat(), 3, &["no such file"]);
+    refused(&[&inputs[..], &["-f", "-o", text(&clips.flickering)]].concat(), 2, &["overwritten"]);
+}
+
+#[test]
 fn what_cannot_be_compared_is_refused_in_one_line() {
     let clips = clips();
     let (a, b) = (text(&clips.noisy), text(&clips.reference));

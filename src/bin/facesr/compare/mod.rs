@@ -8,13 +8,16 @@ use std::path::{Path, PathBuf};
 
 use gstfacesr::metrics::METRICS;
 
-use crate::clips::{Clips, png};
+use crate::clips::{Clips, Still, png};
 use crate::enhance::output::{Output, same_file};
 use crate::failure::Failure;
 use crate::frames::{self, Frames};
 use crate::measure::cuts::{Cuts, Said};
-use crate::measure::measuring::{self, Contender, Materials};
+use crate::measure::measuring::{self, Contender, Materials, Results};
 use crate::report::{Gallery, Report, SHOWN, Side, visit};
+
+/// What the same network's result frame by frame is called.
+const BASELINE: &str = "per frame";
 
 /// What `facesr compare` is told.
 #[derive(clap::Args, Debug)]
@@ -25,13 +28,17 @@ pub struct Arguments {
     /// Video or picture from after
     #[arg(value_name = "B")]
     after: PathBuf,
-    /// What to write: .png is a sheet of both at 100 %, .html one page with a slider
+    /// What to write: .png is a sheet of them at 100 %, .html one page with a slider
     #[arg(long, short, value_name = "FILE.html|FILE.png")]
     output: PathBuf,
     /// Frames to show, counted from 0 [default: three, evenly spread]
     #[arg(long, value_name = "LIST")]
     frames: Option<Frames>,
-    /// Ground truth: the page also has every metric of A and B over time, and the worst frames
+    /// The same network's result frame by frame, of the size of B: is shown between A and B, and with
+    /// --reference measured as well, which allows `ghost` and `sharpness-per-frame`
+    #[arg(long, value_name = "PERFRAME")]
+    baseline: Option<PathBuf>,
+    /// Ground truth: the page also has every metric of them over time, and the worst frames
     #[arg(long, value_name = "FILE")]
     reference: Option<PathBuf>,
     /// First frames of new scenes, counted from 0, or `none`: metrics over time do not look back across
@@ -45,8 +52,8 @@ pub struct Arguments {
 
 /// Does all of it.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (a, b) = (arguments.before.as_path(), arguments.after.as_path());
-    for input in [Some(a), Some(b), arguments.reference.as_deref()].into_iter().flatten() {
+    let sides = sides(arguments);
+    for input in sides.iter().map(|side| side.path).chain(arguments.reference.as_deref()) {
         if same_file(input, &arguments.output) {
             return Err(Failure::Usage(format!(
                 "{}: would be overwritten; name another file",
@@ -59,49 +66,69 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some("png") if arguments.reference.is_some() => {
             Err(Failure::Usage("--reference: a sheet has no plots; let -o end in .html".into()))
         }
-        Some("png") => write_sheet(a, b, arguments),
-        Some("html" | "htm") => write_page(a, b, arguments),
+        Some("png") => write_sheet(&sides, arguments),
+        Some("html" | "htm") => write_page(sides, arguments),
         _ => Err(Failure::Usage(format!("{}: must end in .html or .png", arguments.output.display()))),
     }
 }
 
-fn write_sheet(a: &Path, b: &Path, arguments: &Arguments) -> Result<(), Failure> {
+/// What is shown, from left to right; all are as large as the last or enlarged to it.
+fn sides(arguments: &Arguments) -> Vec<Side<'_>> {
+    let baseline = arguments.baseline.as_ref().map(|path| Side::new(BASELINE, path));
+    let before = Side::new("A", &arguments.before);
+    [Some(before), baseline, Some(Side::new("B", &arguments.after))].into_iter().flatten().collect()
+}
+
+fn write_sheet(sides: &[Side<'_>], arguments: &Arguments) -> Result<(), Failure> {
     let mut output = Output::create(&arguments.output, arguments.overwrite)?;
-    let count = count(&[a, b])?;
+    let paths: Vec<_> = sides.iter().map(|side| side.path).collect();
+    let count = count(&paths)?;
     let frames = chosen(arguments, count)?.unwrap_or_else(|| frames::spread(SHOWN, count));
-    let mut pairs = Vec::new();
-    visit(&[a, b], &frames, 1, |frame, stills| {
-        pairs.push((frame, stills[0].shown(), stills[1].shown()));
+    let mut rows = Vec::new();
+    visit(&paths, &frames, paths.len() - 1, |frame, stills| {
+        rows.push((frame, stills.iter().map(Still::shown).collect()));
         Ok(())
     })?;
-    let sheet = sheet::draw(&pairs, [&stem(a), &stem(b)]);
-    save(&mut output, &png(&sheet)?)?;
+    let names: Vec<_> = paths.iter().map(|path| stem(path)).collect();
+    save(&mut output, &png(&sheet::draw(&rows, &names))?)?;
     output.finish()
 }
 
-fn write_page(a: &Path, b: &Path, arguments: &Arguments) -> Result<(), Failure> {
+fn write_page<'a>(mut sides: Vec<Side<'a>>, arguments: &'a Arguments) -> Result<(), Failure> {
     let mut output = Output::create(&arguments.output, arguments.overwrite)?;
     let mut cuts = Cuts::new(arguments.cuts.as_ref());
-    let mut sides = vec![Side::new("A", a), Side::new("B", b)];
     let results = match &arguments.reference {
-        Some(reference) => {
-            sides.insert(0, Side::new("reference", reference));
-            let before = Contender { enlarged: true, ..Contender::new("A", a) };
-            let contenders = [Contender::new("B", b), before];
-            let metrics = METRICS.iter().collect();
-            let materials = Materials { reference, contenders: &contenders, metrics, embedding: None };
-            Some(measuring::measure(&materials, &mut cuts)?)
-        }
+        Some(reference) => Some(measured(reference, &sides, &mut cuts)?),
         None => None,
     };
-    let count = results.as_ref().map_or_else(|| count(&[a, b]), |results| Ok(results.frames))?;
+    let paths: Vec<_> = sides.iter().map(|side| side.path).collect();
+    let count = results.as_ref().map_or_else(|| count(&paths), |results| Ok(results.frames))?;
     let shown = chosen(arguments, count)?;
+    let title = format!("{} and {}", sides[0].name(), sides[sides.len() - 1].name());
+    if let Some(reference) = &arguments.reference {
+        sides.insert(0, Side::new("reference", reference));
+    }
     let (left, fitted) = (sides.len() - 2, sides.len() - 1);
-    let title = format!("{} and {}", sides[left].name(), sides[fitted].name());
     let gallery = Gallery { sides, shown, left, fitted };
     let html = Report { title, gallery, results: results.as_ref(), cuts: &cuts }.html(count)?;
     save(&mut output, html.as_bytes())?;
     output.finish()
+}
+
+/// The figures of every side, the last one's first. A may be smaller than the reference.
+fn measured<'a>(reference: &Path, sides: &[Side<'a>], cuts: &mut Cuts) -> Result<Results, Failure> {
+    let contender = |side: &Side<'a>| {
+        let baseline = sides.iter().rev().position(|side| side.label == BASELINE);
+        Contender {
+            label: side.label,
+            path: side.path,
+            baseline: baseline.filter(|_| side.label == "B"),
+            enlarged: side.label == "A",
+        }
+    };
+    let contenders: Vec<_> = sides.iter().rev().map(contender).collect();
+    let metrics = METRICS.iter().collect();
+    measuring::measure(&Materials { reference, contenders: &contenders, metrics, embedding: None }, cuts)
 }
 
 /// The frames that were named.

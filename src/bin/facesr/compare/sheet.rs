@@ -1,10 +1,11 @@
-//! The sheet: a row per frame, before on the left and after on the right, pixel by pixel.
+//! The sheet: a row per frame, before on the left and after on the right, what is between them between them,
+//! pixel by pixel.
 
 use gstfacesr::image::{Picture, Size, copy, crop_mut};
 
 use super::letters::{Dots, write};
 
-/// Pixels around everything and between the two pictures.
+/// Pixels around everything and between the pictures.
 const GAP: usize = 8;
 /// Pixels of width from which on letters are larger.
 const WIDE: usize = 640;
@@ -12,18 +13,19 @@ const WIDE: usize = 640;
 const PAPER: [u8; 3] = [24; 3];
 const INK: [u8; 3] = [220; 3];
 
-/// Draws the pairs, which are all of one size and at least one, under the names of both.
-pub fn draw(pairs: &[(usize, Picture<u8>, Picture<u8>)], names: [&str; 2]) -> Picture<u8> {
-    let size = pairs.first().map_or(Size::new(0, 0), |(_, before, _)| Size::of(&before.view()));
+/// Draws a row for each frame: its pictures, which are all of one size and at least one, each under its name.
+pub fn draw(rows: &[(usize, Vec<Picture<u8>>)], names: &[String]) -> Picture<u8> {
+    let first = rows.first().and_then(|(_, pictures)| pictures.first());
+    let size = first.map_or(Size::new(0, 0), |picture| Size::of(&picture.view()));
     let dots = Dots(if size.width < WIDE { 2 } else { 3 });
     let caption_height = dots.tall() + 2 * GAP;
     let step = caption_height + size.height;
-    let whole = Size::new(2 * size.width + 3 * GAP, pairs.len() * step + GAP);
+    let whole = Size::new(names.len() * (size.width + GAP) + GAP, rows.len() * step + GAP);
     let mut sheet = Picture::from_shape_fn((whole.height, whole.width, 3), |(_, _, channel)| PAPER[channel]);
-    for (number, (frame, before, after)) in pairs.iter().enumerate() {
-        for (side, picture) in [before, after].into_iter().enumerate() {
+    for (number, (frame, pictures)) in rows.iter().enumerate() {
+        for (side, (picture, name)) in pictures.iter().zip(names).enumerate() {
             let (left, top) = (GAP + side * (size.width + GAP), number * step);
-            let caption = caption(*frame, names[side], dots.letters(size.width));
+            let caption = caption(*frame, name, dots.letters(size.width));
             write(&mut sheet, &caption, (left, top + GAP), dots, INK);
             copy(picture.view(), crop_mut(sheet.view_mut(), left, top + caption_height, size));
         }
@@ -45,19 +47,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_pictures_are_there_pixel_by_pixel() {
+    fn all_pictures_are_there_pixel_by_pixel() {
         let noise = |seed: usize| {
             Picture::<u8>::from_shape_fn((11, 17, 3), |(y, x, c)| (y * 31 + x * 7 + c + seed) as u8)
         };
-        let pairs = [(0, noise(1), noise(2)), (7, noise(3), noise(4))];
-        let sheet = draw(&pairs, ["a", "b"]);
-        let caption = Dots(2).tall() + 2 * GAP;
-        assert_eq!(sheet.dim(), (2 * (caption + 11) + GAP, 2 * 17 + 3 * GAP, 3));
-        for (number, (_, before, after)) in pairs.iter().enumerate() {
-            for ((y, x, c), value) in before.indexed_iter() {
-                let row = caption + number * (caption + 11) + y;
-                assert_eq!(sheet[(row, GAP + x, c)], *value);
-                assert_eq!(sheet[(row, 2 * GAP + 17 + x, c)], after[(y, x, c)]);
+        for count in [1, 2, 3] {
+            let row = |frame| (frame, (0..count).map(|side| noise(frame + side)).collect::<Vec<_>>());
+            let rows = [row(0), row(7)];
+            let sheet = draw(&rows, &vec!["a".to_owned(); count]);
+            let caption = Dots(2).tall() + 2 * GAP;
+            assert_eq!(sheet.dim(), (2 * (caption + 11) + GAP, count * (17 + GAP) + GAP, 3));
+            for (number, (_, pictures)) in rows.iter().enumerate() {
+                for (side, picture) in pictures.iter().enumerate() {
+                    for ((y, x, c), value) in picture.indexed_iter() {
+                        let row = caption + number * (caption + 11) + y;
+                        assert_eq!(sheet[(row, GAP + side * (17 + GAP) + x, c)], *value);
+                    }
+                }
             }
         }
     }

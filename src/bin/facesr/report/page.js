@@ -222,6 +222,8 @@
       if (by) { event.preventDefault(); step(by); }
       if (event.key === "Enter") show(current, true);
     });
+    // At once, and again whenever there is more or less room.
+    paint();
     new ResizeObserver(paint).observe(svg);
     plots.push({ mark });
   };
@@ -231,6 +233,7 @@
   const about = [`${data.count} frames, counted from 0`, data.cuts_told].filter(Boolean);
   $("about").textContent = about.join("; ");
   data.metrics.filter((metric) => metric.series.some((series) => series.points.length)).forEach(plot);
+  $("key").hidden = !plots.length;
   for (const [name, reason] of Object.entries(data.not_measured || {})) {
     $("absent").hidden = false;
     make($("absent").querySelector("dl"), "dt", {}, name);
