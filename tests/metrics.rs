@@ -115,7 +115,7 @@ fn identity_is_one_for_the_same_face_and_falls_with_every_change() {
     };
     let row = metric("identity").unwrap();
     let absent = row.start(&given(false)).err().unwrap().to_string();
-    assert!(absent.starts_with("not measured: no faces"), "{absent}");
+    assert!(absent.starts_with("not measured: no faces located"), "{absent}");
 
     let truth = scene(SIDE, SIDE);
     let upside_down =

@@ -65,7 +65,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         better: Better::Higher,
         meaning: "likeness of faces to those of the ground truth by an embedding network, 1 is the same",
-        needs: &[Need::EmbeddingNetwork, Need::Runtime, Need::Faces],
+        needs: &[Need::Faces, Need::EmbeddingNetwork, Need::Runtime],
         start: identity::start,
     },
     Metric {
@@ -178,11 +178,11 @@ impl Need {
             Self::PerFrame => "no clip without temporal stage given",
             Self::Motion => "no motion of a ground truth known",
             Self::Colours => "no ground truth in colour given",
-            Self::Faces => "no faces located in the ground truth",
+            Self::Faces => "no faces located: this version does not look for any",
             Self::PerceptualNetwork => {
                 "no ST-LPIPS network here, `make metrics` in the source tree fetches it"
             }
-            Self::EmbeddingNetwork => "no embedding model given",
+            Self::EmbeddingNetwork => "no face embedding network given",
             Self::Runtime => "no ONNX Runtime here, `make runtime` in the source tree fetches it",
         }
     }

@@ -125,7 +125,8 @@ fn what_is_not_at_hand_is_not_measured_and_said_so() {
         assert!(text.starts_with("not measured: no ") && metric.name == row.name, "{text}");
     }
     let (_, identity) = measured.iter().find(|(metric, _)| metric.name == "identity").unwrap();
-    assert_eq!(identity.as_ref().unwrap_err().to_string(), "not measured: no embedding model given");
+    let reason = identity.as_ref().unwrap_err().to_string();
+    assert_eq!(reason, "not measured: no faces located: this version does not look for any");
 }
 
 #[test]
