@@ -135,3 +135,105 @@ fn three<'a>(
     let of = (a[colour].lanes(0, row), b[colour].lanes(0, row), c[colour].lanes(0, row));
     (&of.0[..count], &of.1[..count], &of.2[..count])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::checker::{checker, pack, unpack};
+    use super::*;
+    use crate::image::Size;
+    use crate::image::plane::tests::noise;
+    use ndarray::Array2;
+
+    /// Values of `-largest` to `largest` without a pattern, both whole and split.
+    fn field(size: Size, seed: u32, largest: f32) -> (Array2<f32>, Checker) {
+        let noise = noise(size, seed);
+        let value = |(y, x): (usize, usize)| largest * (noise.row(y)[x] / 127.5 - 1.0);
+        let whole = Array2::from_shape_fn((size.height, size.width), value);
+        let mut split = checker(size);
+        whole.outer_iter().enumerate().for_each(|(y, row)| pack(row.as_slice().unwrap(), y, &mut split));
+        (whole, split)
+    }
+
+    fn whole(split: &Checker, size: Size) -> Array2<f32> {
+        let mut whole = Array2::zeros((size.height, size.width));
+        whole
+            .outer_iter_mut()
+            .enumerate()
+            .for_each(|(y, mut row)| unpack(split, y, row.as_slice_mut().unwrap()));
+        whole
+    }
+
+    /// Weight of the edge between two pixels, as Brox et al. say it; none leaves the picture.
+    fn edge([u, v]: [&Array2<f32>; 2], from: (usize, usize), to: (usize, usize)) -> f32 {
+        let (Some(to_u), Some(to_v)) = (u.get(to), v.get(to)) else { return 0.0 };
+        let (du, dv) = (to_u - u[from], to_v - v[from]);
+        SMOOTHNESS / (du * du + dv * dv + FLOW_EPSILON * FLOW_EPSILON).sqrt()
+    }
+
+    #[track_caller]
+    fn check(what: &str, found: &Array2<f32>, expected: impl Fn((usize, usize)) -> f32) {
+        let largest = found.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        for (at, &found) in found.indexed_iter() {
+            let expected = expected(at);
+            assert!(
+                (found - expected).abs() <= 1e-4 * expected.abs() + 1e-6 * largest,
+                "{what} at {at:?}: {found}, not {expected}"
+            );
+        }
+    }
+
+    type Weigh = fn(&Equations, &Checker, &Checker, usize, &mut System);
+
+    #[test]
+    fn weights_are_those_of_the_formulas() {
+        let variants: [(&str, Weigh); 2] = [("fast", weigh), ("every processor", weigh_plain)];
+        for (width, height) in [(16, 16), (17, 16), (16, 17), (33, 21), (50, 18)] {
+            let size = Size::new(width, height);
+            let ((u, split_u), (v, split_v)) = (field(size, 1, 2.0), field(size, 2, 1.5));
+            let fields: [[_; 3]; 3] = [0, 1, 2].map(|i| [0, 1, 2].map(|j| field(size, 10 + 3 * i + j, 1.0)));
+            let equations: Equations =
+                fields.each_ref().map(|row| row.each_ref().map(|(_, split)| split.clone()));
+            for (name, weigh) in variants {
+                let what = |part: &str| format!("{name}, {size}, {part}");
+                let mut system = System::new(size);
+                weigh(&equations, &split_u, &split_v, width, &mut system);
+                let flow = [&u, &v];
+                let right = |(y, x)| edge(flow, (y, x), (y, x + 1));
+                let down = |(y, x)| edge(flow, (y, x), (y + 1, x));
+                check(&what("right"), &whole(&system.right, size), right);
+                check(&what("down"), &whole(&system.down, size), down);
+
+                // The matrix and the right side of a pixel.
+                let terms = |at: (usize, usize)| {
+                    let [levels, along, across] =
+                        fields.each_ref().map(|row| row.each_ref().map(|(whole, _)| whole[at]));
+                    let miss = |[a, b, c]: [f32; 3]| a * u[at] + b * v[at] + c;
+                    let root = |square: f32| (square + DATA_EPSILON * DATA_EPSILON).sqrt();
+                    let slope = SLOPES / root(miss(along).powi(2) + miss(across).powi(2));
+                    [(LEVELS / root(miss(levels).powi(2)), levels), (slope, along), (slope, across)]
+                };
+                let sum = |at, product: fn([f32; 3]) -> f32| -> f32 {
+                    terms(at).iter().map(|(weight, row)| weight * product(*row)).sum()
+                };
+                let edges = |(y, x): (usize, usize)| {
+                    let left = if x > 0 { right((y, x - 1)) } else { 0.0 };
+                    let up = if y > 0 { down((y - 1, x)) } else { 0.0 };
+                    left + right((y, x)) + up + down((y, x)) + LEAST_EDGE
+                };
+                let matrix = |at| {
+                    let [xx, xy, yy] =
+                        [sum(at, |[a, ..]| a * a), sum(at, |[a, b, _]| a * b), sum(at, |[_, b, _]| b * b)];
+                    (xx + edges(at), xy, yy + edges(at))
+                };
+                for (part, found) in system.inverse.iter().enumerate() {
+                    check(&what(&format!("inverse {part}")), &whole(found, size), |at| {
+                        let (xx, xy, yy) = matrix(at);
+                        [yy, -xy, xx][part] / (xx * yy - xy * xy)
+                    });
+                }
+                check(&what("known u"), &whole(&system.known[0], size), |at| -sum(at, |[a, _, c]| a * c));
+                check(&what("known v"), &whole(&system.known[1], size), |at| -sum(at, |[_, b, c]| b * c));
+            }
+        }
+    }
+}
