@@ -4,6 +4,7 @@
 
 use divan::Bencher;
 
+use gstfacesr::flow::{Estimator, PRESETS, preset};
 use gstfacesr::image::convert::Coding;
 use gstfacesr::image::resample::Resampler;
 use gstfacesr::image::{Picture, Sample, Size};
@@ -12,7 +13,9 @@ use gstfacesr::infer::provider::{Choice, Provider};
 use gstfacesr::infer::runtime;
 use gstfacesr::infer::tile::{Limits, Tiler};
 use gstfacesr::model::contract::Upscaler as File;
+use gstfacesr::temporal::cut::{CutDetector, THRESHOLD};
 use gstfacesr::upscale::Upscaler;
+use ndarray::Array2;
 
 const SMALL: Size = Size::new(640, 360);
 const LARGE: Size = Size::new(1280, 720);
@@ -47,6 +50,33 @@ fn rgb_to_colours<S: Sample>(bencher: Bencher) {
 fn resize_by_lanczos<S: Sample>(bencher: Bencher) {
     let (from, mut resampler) = (scene::<S>(SMALL, 3), Resampler::default());
     bencher.bench_local(|| resampler.resize(from.view(), LARGE));
+}
+
+/// Luma of a picture, and of the same moved by a few pixels.
+fn pair() -> [Array2<f32>; 2] {
+    [0.0, 3.0].map(|moved: f32| {
+        Array2::from_shape_fn((SMALL.height, SMALL.width), |(y, x)| {
+            let (x, y) = (x as f32 + moved, y as f32);
+            128.0 + 50.0 * (x / 11.0).sin() * (y / 7.0).cos() + 30.0 * (x / 3.0 + y / 5.0).sin()
+        })
+    })
+}
+
+#[divan::bench(args = PRESETS.iter().map(|(name, _)| *name))]
+fn flow(bencher: Bencher, name: &str) {
+    let ([from, to], settings) = (pair(), preset(name).expect("it is in the table"));
+    let mut estimator = Estimator::new(settings);
+    bencher.bench_local(|| estimator.estimate(from.view(), to.view()).expect("it is large enough"));
+}
+
+#[divan::bench]
+fn cut(bencher: Bencher) {
+    let ([now, before], mut detector) = (pair(), CutDetector::new(THRESHOLD));
+    let mut turn = false;
+    bencher.bench_local(|| {
+        turn = !turn;
+        detector.look(if turn { now.view() } else { before.view() })
+    });
 }
 
 fn upscaler<S: TensorSample>(pixels: usize) -> Upscaler<S> {
