@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 pub mod enhance;
+pub mod face;
 pub mod flow;
 pub mod image;
 pub mod infer;

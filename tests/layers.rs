@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("infer", &["image", "model"]),
     ("upscale", &["image", "infer", "model"]),
     ("temporal", &["flow", "image"]),
+    ("face", &["flow", "image", "infer", "model"]),
     ("enhance", &["image", "infer", "model", "temporal", "upscale"]),
     ("metrics", &["image", "infer", "model"]),
     ("plugin", &["enhance", "image", "infer", "model", "temporal"]),

@@ -15,6 +15,9 @@ pub enum ModelError {
     /// Neither a registry name nor a file.
     #[error("no model is called `{0}`: use a path of an ONNX file or one of {names}", names = registry::names().join(", "))]
     Unknown(String),
+    /// Neither the name of a face detector nor a file.
+    #[error("no face detector is called `{0}`: use a path of an ONNX file or one of {names}", names = registry::DETECTORS.join(", "))]
+    UnknownDetector(String),
     /// A registry name without its file.
     #[error(
         "model `{name}` is not on this machine: run `make models` in the source tree, or put {name}.onnx into one of: {}",

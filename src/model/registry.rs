@@ -29,6 +29,9 @@ pub const UPSCALERS: &[Entry] = &[
     Entry { name: "animevideo-x4", scale: 4, summary: "restores drawn footage; painterly on faces" },
 ];
 
+/// Face detectors that have a name, the default first.
+pub const DETECTORS: &[&str] = &["yunet", "centerface"];
+
 /// The name that stands for a choice by scale.
 pub const AUTO: &str = "auto";
 
@@ -72,15 +75,37 @@ pub fn search_path(beside: Option<&Path>) -> Vec<PathBuf> {
 /// [`ModelError`] when nothing is found.
 pub fn resolve(model: &str, factor: Option<f64>, beside: Option<&Path>) -> Result<PathBuf, ModelError> {
     let name = if model.is_empty() || model == AUTO { automatic(factor).name } else { model };
-    if !UPSCALERS.iter().any(|entry| entry.name == name) {
-        let path = PathBuf::from(name);
-        let is_path = name.contains(std::path::MAIN_SEPARATOR) || path.extension().is_some();
-        return match path.exists() {
-            true => Ok(path),
-            false if is_path => Err(ModelError::Missing(path)),
-            false => Err(ModelError::Unknown(name.into())),
-        };
+    match UPSCALERS.iter().any(|entry| entry.name == name) {
+        true => installed(name, beside),
+        false => file(name, ModelError::Unknown),
     }
+}
+
+/// The file of a face detector given by name or path; [`AUTO`] is the first of [`DETECTORS`].
+///
+/// # Errors
+/// [`ModelError`] when nothing is found.
+pub fn resolve_detector(model: &str, beside: Option<&Path>) -> Result<PathBuf, ModelError> {
+    let name = if model.is_empty() || model == AUTO { DETECTORS[0] } else { model };
+    match DETECTORS.contains(&name) {
+        true => installed(name, beside),
+        false => file(name, ModelError::UnknownDetector),
+    }
+}
+
+/// A path, which must exist; `unknown` is what to say of a text that looks like none.
+fn file(name: &str, unknown: fn(String) -> ModelError) -> Result<PathBuf, ModelError> {
+    let path = PathBuf::from(name);
+    let is_path = name.contains(std::path::MAIN_SEPARATOR) || path.extension().is_some();
+    match path.exists() {
+        true => Ok(path),
+        false if is_path => Err(ModelError::Missing(path)),
+        false => Err(unknown(name.into())),
+    }
+}
+
+/// The file of a network that has a name.
+fn installed(name: &str, beside: Option<&Path>) -> Result<PathBuf, ModelError> {
     let searched = search_path(beside);
     let files = searched.iter().map(|dir| dir.join(format!("{name}.onnx")));
     let found = files.into_iter().find(|file| file.is_file());
@@ -109,6 +134,16 @@ mod tests {
             assert!(UPSCALERS[..at].iter().all(|other| other.name != entry.name));
             assert!(entry.name.contains(&format!("x{}", entry.scale)), "{}", entry.name);
         }
+    }
+
+    #[test]
+    fn detectors_are_asked_for_as_networks_are() {
+        let unknown = resolve_detector("retina", None).unwrap_err().to_string();
+        assert!(DETECTORS.iter().all(|name| unknown.contains(name)), "{unknown}");
+        let missing = resolve_detector("no/such.onnx", None).unwrap_err().to_string();
+        assert!(missing.contains("no/such.onnx does not exist"), "{missing}");
+        let file = Path::new("models/tiny/identity-x1.onnx");
+        assert_eq!(resolve_detector(file.to_str().unwrap(), None).unwrap(), file);
     }
 
     #[test]

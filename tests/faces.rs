@@ -1,0 +1,144 @@
+//! Faces found in real pictures. Needs the networks that `make setup` leaves in the cache; the
+//! pictures lie beside the repository and are passed over, with a word, where they do not.
+
+use std::path::{Path, PathBuf};
+
+use gstfacesr::face::detect::{Detection, Detector, HEADS};
+use gstfacesr::face::geometry::{Point, Rect};
+use gstfacesr::image::{Picture, Sample};
+use gstfacesr::infer::onnx::Options;
+use gstfacesr::infer::runtime;
+use gstfacesr::model::registry;
+
+fn picture(name: &str) -> Option<Picture<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/media/faces").join(name);
+    if !path.is_file() {
+        println!("{} is not there and was not looked at", path.display());
+        return None;
+    }
+    let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
+    let mut reader = png::Decoder::new(file).read_info().unwrap();
+    let mut samples = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut samples).unwrap();
+    let channels = info.color_type.samples();
+    samples.truncate(info.buffer_size());
+    Some(Picture::from_shape_vec((info.height as usize, info.width as usize, channels), samples).unwrap())
+}
+
+fn load(path: &Path, smallest: f32) -> Detector {
+    let runtime = runtime::load(None, None).expect("`make runtime` puts ONNX Runtime into the cache");
+    Detector::load(runtime, path, &Options::default(), smallest).unwrap()
+}
+
+fn find<S: Sample>(name: &str, picture: &Picture<S>) -> Vec<Detection> {
+    let path = registry::resolve_detector(name, None).expect("`make models` puts it into the cache");
+    load(&path, 24.0).detect(picture.view(), 0.7).unwrap()
+}
+
+/// The detectors that are on this machine: one of them at least.
+fn installed() -> Vec<&'static str> {
+    let there = |name: &&&str| registry::resolve_detector(name, None).is_ok();
+    let installed: Vec<&str> = registry::DETECTORS.iter().filter(there).copied().collect();
+    assert!(installed.contains(&"yunet"), "`make models` puts it into the cache");
+    installed
+}
+
+/// What OpenCV 4.12's FaceDetectorYN finds in `skimage/astronaut.png` with the same network.
+fn opencv() -> Detection {
+    let points =
+        [(200.116, 101.820), (247.134, 102.619), (220.367, 124.545), (198.613, 142.774), (239.668, 143.638)];
+    Detection {
+        score: 0.9323,
+        area: Rect::new(178.167, 62.908, 89.900, 113.332),
+        landmarks: points.map(|(x, y)| Point::new(x, y)),
+    }
+}
+
+#[test]
+fn a_face_is_found_where_opencv_finds_it_with_the_same_network() {
+    let Some(picture) = picture("skimage/astronaut.png") else { return };
+    let path = registry::resolve_detector("yunet", None).unwrap();
+    // Of this height, the picture is looked at as it is.
+    let mut detector = load(&path, HEADS[0].least_face);
+    let found = detector.detect(picture.view(), 0.7).unwrap();
+    assert_eq!(found.len(), 1);
+    let (ours, theirs) = (&found[0], opencv());
+    assert!((ours.score - theirs.score).abs() < 0.005, "{ours:?}");
+    assert!(ours.area.overlap(&theirs.area) > 0.98, "{ours:?}");
+    for (ours, theirs) in ours.landmarks.iter().zip(theirs.landmarks) {
+        assert!(ours.distance(theirs) < 1.0, "{ours:?} {theirs:?}");
+    }
+}
+
+#[test]
+fn every_detector_finds_the_face_its_landmarks_and_nothing_else() {
+    let Some(picture) = picture("skimage/astronaut.png") else { return };
+    for name in installed() {
+        let found = find(name, &picture);
+        assert_eq!(found.len(), 1, "{name}");
+        assert!(found[0].area.overlap(&opencv().area) > 0.7, "{name}: {:?}", found[0]);
+        for (ours, theirs) in found[0].landmarks.iter().zip(opencv().landmarks) {
+            assert!(ours.distance(theirs) < 9.0, "{name}: {ours:?} {theirs:?}");
+        }
+    }
+}
+
+#[test]
+fn the_same_face_is_found_in_16_bits_in_grey_and_beside_an_alpha() {
+    let Some(picture) = picture("skimage/astronaut.png") else { return };
+    let (height, width, _) = picture.dim();
+    let expected = find("yunet", &picture)[0];
+    let deep = picture.mapv(|sample| u16::from(sample) * 257);
+    let clear =
+        Picture::from_shape_fn((height, width, 4), |(y, x, c)| if c < 3 { picture[(y, x, c)] } else { 0 });
+    let grey = Picture::from_shape_fn((height, width, 3), |(y, x, _)| picture[(y, x, 1)]);
+    let of_grey = find("yunet", &grey)[0];
+    for (what, found) in [("16 bits", find("yunet", &deep)[0]), ("alpha", find("yunet", &clear)[0])] {
+        assert!(found.area.overlap(&expected.area) > 0.99, "{what}: {found:?}");
+    }
+    assert!(of_grey.area.overlap(&expected.area) > 0.8, "{of_grey:?}");
+}
+
+#[test]
+fn of_twenty_nine_people_nearly_all_are_found_and_nobody_else() {
+    let Some(picture) = picture("gpen_solvay/Solvay_conference_1927.png") else { return };
+    for name in installed() {
+        let found = find(name, &picture);
+        assert!((27..=29).contains(&found.len()), "{name} finds {}", found.len());
+        // They stand and sit in the upper half, and their heads are all about as large.
+        for face in &found {
+            let (centre, height) = (face.area.centre(), face.area.height);
+            assert!(centre.y < 280.0 && (38.0..75.0).contains(&height), "{name}: {face:?}");
+        }
+        for (at, one) in found.iter().enumerate() {
+            assert!(found[..at].iter().all(|other| other.area.overlap(&one.area) < 0.3), "{name}: {one:?}");
+        }
+    }
+}
+
+#[test]
+fn pictures_without_faces_and_of_odd_sizes_have_none() {
+    for (width, height) in [(1, 1), (7, 3), (33, 65), (321, 181), (1000, 40)] {
+        let noise = Picture::<u8>::from_shape_fn((height, width, 3), |(y, x, c)| {
+            ((x * 31 + y * 17 + c * 7) as u32).wrapping_mul(0x9E37_79B9).to_le_bytes()[3]
+        });
+        for name in installed() {
+            assert!(find(name, &noise).is_empty(), "{name}, {width}x{height}");
+        }
+    }
+}
+
+#[test]
+fn a_network_that_is_no_detector_is_refused_with_what_does_not_fit() {
+    let runtime = runtime::load(None, None).unwrap();
+    for (file, expected) in [
+        ("identity-x1", "outputs are those of none of yunet, centerface"),
+        ("luma-x2", "is not [1, 3, ?, ?]"),
+        ("fixed-x2", "of any height and width"),
+        ("two-inputs", "2 inputs"),
+    ] {
+        let path: PathBuf = ["models/tiny", &format!("{file}.onnx")].iter().collect();
+        let error = Detector::load(runtime, &path, &Options::default(), 24.0).err().unwrap().to_string();
+        assert!(error.contains(expected) && error.contains("no face detector"), "{error}");
+    }
+}
