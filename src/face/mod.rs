@@ -1,7 +1,8 @@
-//! Faces: found ([`detect`]).
+//! Faces: found ([`detect`]) and followed from frame to frame ([`track`]).
 
 pub mod detect;
 pub mod geometry;
+pub mod track;
 
 use crate::infer::InferError;
 use crate::model::ModelError;

@@ -1,0 +1,51 @@
+//! What the face stage does on real pictures and clips, as tables.
+//!
+//! `faces found|tracks [MEDIA]`; MEDIA is the folder of test clips, `../shared/media` by default.
+
+mod clip;
+mod found;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use gstfacesr::face::detect::Detector;
+use gstfacesr::infer::onnx::Options;
+use gstfacesr::infer::runtime;
+use gstfacesr::model::registry;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = arguments.first().ok_or("say what: found or tracks")?;
+    let media = arguments.get(1).map_or_else(|| PathBuf::from("../shared/media"), PathBuf::from);
+    let detector_of = |name: &str| -> Result<Detector, Box<dyn Error>> {
+        let path = registry::resolve_detector(name, None)?;
+        Ok(Detector::load(runtime::load(None, None)?, &path, &Options::default(), found::SMALLEST)?)
+    };
+    match wanted.as_str() {
+        "found" => {
+            for name in registry::DETECTORS {
+                println!("{name}");
+                let mut detector = detector_of(name)?;
+                for still in [
+                    "gpen_solvay/Solvay_conference_1927.png",
+                    "skimage/astronaut.png",
+                    "face_recognition_us_gov/two_people.jpg",
+                    "face_recognition_us_gov/obama.jpg",
+                    "face_recognition_us_gov/biden.jpg",
+                ] {
+                    let path = media.join("faces").join(still);
+                    let drawn = std::env::temp_dir().join(format!("{name}-{}.png", found::name(&path)));
+                    found::still(&mut detector, &path, Some(&drawn))?;
+                }
+            }
+        }
+        "tracks" => {
+            let mut detector = detector_of("yunet")?;
+            for path in found::clips(&media)? {
+                found::clip(&mut detector, &path, 5)?;
+            }
+        }
+        other => return Err(format!("`{other}` is neither found nor tracks").into()),
+    }
+    Ok(())
+}
