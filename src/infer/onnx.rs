@@ -51,9 +51,20 @@ pub struct OnnxNetwork<S> {
 }
 
 /// The handle that stops a run. `cancelled` tells a stop apart from a failure.
-struct Stop {
-    options: RunOptions,
+pub(super) struct Stop {
+    pub(super) options: RunOptions,
     cancelled: AtomicBool,
+}
+
+impl Stop {
+    pub(super) fn new() -> ort::Result<Self> {
+        Ok(Self { options: RunOptions::new()?, cancelled: AtomicBool::new(false) })
+    }
+
+    /// Whether what failed was stopped.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
 }
 
 impl Cancel for Stop {
@@ -81,14 +92,14 @@ impl<S: TensorSample> OnnxNetwork<S> {
         let attempt = |provider| start(runtime, &model.path, &spliced, provider, options);
         let (session, active) =
             choose(options.choice, &name, attempt).map_err(|err| blame_model(err, &name))?;
-        let options = RunOptions::new().map_err(|err| refuse(one_line(&err)))?;
+        let stop = Stop::new().map_err(|err| refuse(one_line(&err)))?;
         let mut network = Self {
             session,
             scale: model.scale.unwrap_or(0),
             channels: model.channels,
             input_size: model.input_size,
             active,
-            stop: Arc::new(Stop { options, cancelled: AtomicBool::new(false) }),
+            stop: Arc::new(stop),
             model: name,
             _sample: PhantomData,
         };
@@ -141,12 +152,12 @@ impl<S: TensorSample> OnnxNetwork<S> {
         take: &mut dyn FnMut(View<'_, S>, bool),
     ) -> Result<(), InferError> {
         let size = Size::of(&picture);
-        if self.stop.cancelled.load(Ordering::SeqCst) {
+        if self.stop.is_cancelled() {
             return Err(InferError::Cancelled);
         }
         let stop = self.stop.clone();
         let model = &self.model;
-        let failed = |reason: String| match stop.cancelled.load(Ordering::SeqCst) {
+        let failed = |reason: String| match stop.is_cancelled() {
             true => InferError::Cancelled,
             false => InferError::Run { model: model.clone(), size, reason },
         };

@@ -2,17 +2,18 @@
 //! their own way ([`super::onnx`]), which converts samples inside the network.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::ArrayView4;
 use ort::session::{Session, SessionInputValue};
-use ort::value::TensorRef;
+use ort::value::{Tensor, TensorRef};
 
-use super::InferError;
-use super::onnx::{Options, blame_model, one_line, start};
+use super::onnx::{Options, Stop, blame_model, one_line, start};
 use super::provider::{Active, choose};
 use super::runtime::Runtime;
+use super::{Cancel, InferError};
 use crate::image::Size;
-use crate::model::onnx_file::{OnnxFile, TensorInfo};
+use crate::model::onnx_file::{Element, OnnxFile, TensorInfo};
 
 /// A loaded network whose inputs and outputs are 32-bit floats.
 pub struct TensorNetwork {
@@ -21,6 +22,7 @@ pub struct TensorNetwork {
     inputs: Vec<TensorInfo>,
     outputs: Vec<TensorInfo>,
     active: Active,
+    stop: Arc<Stop>,
 }
 
 impl TensorNetwork {
@@ -36,7 +38,8 @@ impl TensorNetwork {
         let attempt = |provider| start(runtime, path, &file.bytes, provider, options);
         let (session, active) =
             choose(options.choice, &model, attempt).map_err(|err| blame_model(err, &model))?;
-        Ok(Self { session, model, inputs: file.inputs, outputs: file.outputs, active })
+        let stop = Arc::new(Stop::new().map_err(|err| refuse(one_line(&err)))?);
+        Ok(Self { session, model, inputs: file.inputs, outputs: file.outputs, active, stop })
     }
 
     /// Name to show: the file's without its extension.
@@ -59,24 +62,43 @@ impl TensorNetwork {
         &self.active
     }
 
-    /// Runs it on one picture an input, in order, each `[1, channels, height, width]`, and gives
-    /// the numbers of each output.
+    /// Stops a run from another thread.
+    pub fn canceller(&self) -> Arc<dyn Cancel> {
+        self.stop.clone()
+    }
+
+    /// Runs it on one array an input, in order, each `[count, channels, height, width]`, and gives
+    /// the numbers of each output. An input of fewer dimensions takes the last ones: a single
+    /// number is `[1, 1, 1, 1]` here. Numbers are made 64 bits wide for an input that wants that.
     ///
     /// # Errors
-    /// [`InferError::Run`] in the runtime's words, [`InferError::NotFinite`] for NaN and infinity.
+    /// [`InferError::Run`] in the runtime's words, [`InferError::NotFinite`] for NaN and infinity,
+    /// [`InferError::Cancelled`] if it was stopped.
     pub fn run(&mut self, pictures: &[ArrayView4<'_, f32>]) -> Result<Vec<Vec<f32>>, InferError> {
         let size = pictures.first().map_or(Size::new(0, 0), |first| Size::new(first.dim().3, first.dim().2));
-        let failed = |reason| InferError::Run { model: self.model.clone(), size, reason };
+        let (model, stop) = (self.model.clone(), self.stop.clone());
+        let failed = |reason| match stop.is_cancelled() {
+            true => InferError::Cancelled,
+            false => InferError::Run { model: model.clone(), size, reason },
+        };
         if pictures.len() != self.inputs.len() {
             return Err(failed(format!("it takes {} pictures, not {}", self.inputs.len(), pictures.len())));
         }
         let standard: Vec<_> = pictures.iter().map(|picture| picture.as_standard_layout()).collect();
         let mut inputs = Vec::new();
         for (input, picture) in self.inputs.iter().zip(&standard) {
-            let tensor = TensorRef::from_array_view(picture).map_err(|err| failed(one_line(&err)))?;
-            inputs.push((input.name.as_str(), SessionInputValue::from(tensor)));
+            let samples = picture.as_slice().expect("standard layout is contiguous");
+            let shape = shape_of(picture.shape(), input.dims.len()).map_err(&failed)?;
+            let value: SessionInputValue<'_> = if input.element == Some(Element::F64) {
+                let wide: Vec<f64> = samples.iter().map(|&value| f64::from(value)).collect();
+                Tensor::from_array((shape, wide)).map_err(|err| failed(one_line(&err)))?.into()
+            } else {
+                TensorRef::from_array_view((shape, samples)).map_err(|err| failed(one_line(&err)))?.into()
+            };
+            inputs.push((input.name.as_str(), value));
         }
-        let made = self.session.run(inputs).map_err(|err| failed(one_line(&err)))?;
+        let made = self.session.run_with_options(inputs, &self.stop.options);
+        let made = made.map_err(|err| failed(one_line(&err)))?;
         let mut numbers = Vec::new();
         for output in &self.outputs {
             let (_, values) = made[output.name.as_str()]
@@ -88,5 +110,34 @@ impl TensorNetwork {
             numbers.push(values.to_vec());
         }
         Ok(numbers)
+    }
+}
+
+/// The last dimensions of an array, where the others are 1.
+fn shape_of(shape: &[usize], dimensions: usize) -> Result<Vec<usize>, String> {
+    let (first, last) = shape.split_at(shape.len().saturating_sub(dimensions));
+    match dimensions <= shape.len() && first.iter().all(|&length| length == 1) {
+        true => Ok(last.to_vec()),
+        false => Err(format!("{shape:?} does not fit {dimensions} dimensions")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_dimensions_are_the_last_ones_and_nothing_is_lost() {
+        for (shape, dimensions, expected) in [
+            (vec![2, 3, 4, 5], 4, Some(vec![2, 3, 4, 5])),
+            (vec![1, 3, 4, 5], 3, Some(vec![3, 4, 5])),
+            (vec![1, 1, 1, 1], 1, Some(vec![1])),
+            (vec![1, 1, 1, 1], 0, Some(vec![])),
+            (vec![2, 3, 4, 5], 3, None),
+            (vec![1, 1, 1, 2], 0, None),
+            (vec![1, 1, 1, 1], 5, None),
+        ] {
+            assert_eq!(shape_of(&shape, dimensions).ok(), expected, "{shape:?} as {dimensions}");
+        }
     }
 }

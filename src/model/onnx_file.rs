@@ -19,10 +19,12 @@ pub enum Element {
     U16 = 4,
     /// 16-bit float.
     F16 = 10,
+    /// 64-bit float.
+    F64 = 11,
 }
 
 impl Element {
-    const ALL: [Self; 4] = [Self::F32, Self::U8, Self::U16, Self::F16];
+    const ALL: [Self; 5] = [Self::F32, Self::U8, Self::U16, Self::F16, Self::F64];
 
     fn from_number(number: i32) -> Option<Self> {
         Self::ALL.into_iter().find(|&element| element as i32 == number)
@@ -35,6 +37,7 @@ impl Element {
             Self::U8 => "uint8",
             Self::U16 => "uint16",
             Self::F16 => "float16",
+            Self::F64 => "float64",
         }
     }
 }
