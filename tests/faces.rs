@@ -3,9 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
+use gstfacesr::face::FaceError;
+use gstfacesr::face::crop::Crop;
 use gstfacesr::face::detect::{Detection, Detector, HEADS};
 use gstfacesr::face::geometry::{Point, Rect};
+use gstfacesr::face::restore::{Restorer, open};
 use gstfacesr::image::{Picture, Sample};
+use gstfacesr::infer::InferError;
 use gstfacesr::infer::onnx::Options;
 use gstfacesr::infer::runtime;
 use gstfacesr::model::registry;
@@ -140,5 +144,85 @@ fn a_network_that_is_no_detector_is_refused_with_what_does_not_fit() {
         let path: PathBuf = ["models/tiny", &format!("{file}.onnx")].iter().collect();
         let error = Detector::load(runtime, &path, &Options::default(), 24.0).err().unwrap().to_string();
         assert!(error.contains(expected) && error.contains("no face detector"), "{error}");
+    }
+}
+
+fn restorer(name: &str) -> Result<Box<dyn Restorer>, FaceError> {
+    let runtime = runtime::load(None, None).expect("`make runtime` puts ONNX Runtime into the cache");
+    let path: PathBuf = ["models/tiny", &format!("{name}.onnx")].iter().collect();
+    open(runtime, &path, &Options::default())
+}
+
+fn crops(side: usize) -> Vec<Crop> {
+    (0..3)
+        .map(|at| {
+            Crop::from_shape_fn((3, side, side), |(c, y, x)| {
+                ((at + c * 3 + y * 5 + x * 7) % 80) as f32 / 100.0
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn restorers_of_aligned_faces_get_their_range_their_fidelity_and_all_faces_at_once() {
+    for fidelity in [0.0, 0.25, 1.0] {
+        for (name, expected) in [
+            ("face", (|value, _| 1.0 - value) as fn(f32, f32) -> f32),
+            ("face-fidelity", |value, fidelity| value + fidelity * (1.0 - value)),
+        ] {
+            let mut restorer = restorer(name).unwrap();
+            let crops = crops(256);
+            let made = restorer.restore(&crops, fidelity).unwrap();
+            assert_eq!(made.len(), crops.len());
+            for (made, crop) in made.iter().zip(&crops) {
+                let off =
+                    made.iter().zip(crop).map(|(made, &value)| (made - expected(value, fidelity)).abs());
+                assert!(off.fold(0.0, f32::max) < 1e-5, "{name}, {fidelity}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_face_that_the_network_fails_on_is_an_error_for_its_batch() {
+    let mut restorer = restorer("face-nan").unwrap();
+    let mut crops = crops(256);
+    assert_eq!(restorer.restore(&crops, 0.5).unwrap().len(), 3);
+    crops[1].fill(1.0);
+    assert!(matches!(restorer.restore(&crops, 0.5), Err(InferError::NotFinite)));
+    assert!(matches!(restorer.restore(&crops[..1], 0.5), Ok(made) if made.len() == 1));
+}
+
+#[test]
+fn an_upscaler_restores_crops_of_any_size_at_its_own_scale() {
+    for (name, scale, sides) in [
+        ("nearest-x2", 2, [16, 48, 112]),
+        ("nearest-x3", 3, [16, 33, 112]),
+        ("multiple4-x2", 2, [16, 48, 112]),
+    ] {
+        let mut restorer = restorer(name).unwrap();
+        for side in sides {
+            let crops = crops(side);
+            let made = restorer.restore(&crops[..1], 0.5).unwrap();
+            assert_eq!(made[0].dim(), (3, side * scale, side * scale), "{name}");
+            let off = crops[0]
+                .indexed_iter()
+                .map(|((c, y, x), value)| (made[0][(c, y * scale, x * scale)] - value).abs());
+            assert!(off.fold(0.0, f32::max) < 1e-5, "{name}, {side}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_restorer_is_refused_with_what_does_not_fit() {
+    for (name, expected) in [
+        ("fixed-x2", "of any size"),
+        ("embedding", "is not [1, 3, S, S]"),
+        ("two-inputs", "is not [1, 3, S, S]"),
+        ("luma-x2", "RGB"),
+    ] {
+        let error = restorer(name).err().unwrap().to_string();
+        assert!(error.contains(expected) && error.contains("no face restorer"), "{error}");
+        assert_eq!(error.lines().count(), 1);
     }
 }

@@ -1,9 +1,11 @@
 //! What the face stage does on real pictures and clips, as tables.
 //!
-//! `faces found|tracks [MEDIA]`; MEDIA is the folder of test clips, `../shared/media` by default.
+//! `faces found|tracks|jitter|truth|steps [MEDIA] [RESTORER] [FRAMES] [STRENGTH] [FIDELITY]`; MEDIA is the folder of test clips, `../shared/media` by default.
 
 mod clip;
 mod found;
+mod jitter;
+mod quality;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -15,7 +17,7 @@ use gstfacesr::model::registry;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let wanted = arguments.first().ok_or("say what: found or tracks")?;
+    let wanted = arguments.first().ok_or("say what: found, tracks, jitter, truth or steps")?;
     let media = arguments.get(1).map_or_else(|| PathBuf::from("../shared/media"), PathBuf::from);
     let detector_of = |name: &str| -> Result<Detector, Box<dyn Error>> {
         let path = registry::resolve_detector(name, None)?;
@@ -45,7 +47,19 @@ fn main() -> Result<(), Box<dyn Error>> {
                 found::clip(&mut detector, &path, 5)?;
             }
         }
-        other => return Err(format!("`{other}` is neither found nor tracks").into()),
+        "jitter" => jitter::table(&mut detector_of("yunet")?, &media)?,
+        "truth" | "steps" => {
+            let text = |at: usize, otherwise: &str| arguments.get(at).map_or(otherwise.into(), String::clone);
+            let (strength, fidelity) = (text(4, "1").parse()?, text(5, "0.5").parse()?);
+            let controls = gstfacesr::face::Controls { strength, fidelity };
+            match wanted.as_str() {
+                "truth" => {
+                    quality::truth(&media, &text(2, "realesrgan-x4plus"), text(3, "12").parse()?, controls)?
+                }
+                _ => quality::steps(&media, &text(2, "animevideo-x4"), controls)?,
+            }
+        }
+        other => return Err(format!("`{other}` is none of found, tracks, jitter, truth, steps").into()),
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 OPSET = 17
 IR_VERSION = 8
 
-FLOAT, HALF, BYTE = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8
+FLOAT, HALF, BYTE, DOUBLE = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8, TensorProto.DOUBLE
 
 # N, C, H, W of a network that takes any size.
 ANY = ["batch", 3, "height", "width"]
@@ -189,6 +189,31 @@ def embedding() -> bytes:
     return net.finish(net.add("Reshape", blocks, net.constant([1, -1], np.int64)), [1, 588])
 
 
+def face() -> bytes:
+    """What stands in for a restorer of aligned faces, any number at once: the negative."""
+    shape = ["batch", 3, 256, 256]
+    net = Network(shape)
+    return net.finish(net.add("Neg", "input"), shape)
+
+
+def face_fidelity() -> bytes:
+    """One that takes a fidelity of 64 bits, as CodeFormer does: white by as much as that."""
+    shape = [1, 3, 256, 256]
+    net = Network(shape)
+    net.inputs.append(helper.make_tensor_value_info("weight", DOUBLE, [1]))
+    weight = net.add("Cast", "weight", to=FLOAT)
+    rest = net.add("Sub", net.constant(1.0), weight)
+    return net.finish(net.add("Add", net.add("Mul", "input", rest), weight), shape)
+
+
+def face_nan() -> bytes:
+    """One that fails on whatever is nearly white, and changes nothing else."""
+    shape = ["batch", 3, 256, 256]
+    net = Network(shape)
+    root = net.add("Sqrt", net.add("Sub", net.constant(0.9), "input"))
+    return net.finish(net.add("Add", "input", net.add("Mul", root, net.constant(0.0))), shape)
+
+
 # Every tiny network. To add one: a function, a row, and run this program.
 NETWORKS: Dict[str, Callable[[], bytes]] = {
     # Good ones.
@@ -203,6 +228,9 @@ NETWORKS: Dict[str, Callable[[], bytes]] = {
     "range255-x2": range255,
     "nan-x2": nan,
     "embedding": embedding,
+    "face": face,
+    "face-fidelity": face_fidelity,
+    "face-nan": face_nan,
     # What the element must refuse, saying why.
     "noninteger-x1.5": noninteger,
     "uneven-x2x3": uneven,

@@ -1,11 +1,31 @@
-//! Faces: found ([`detect`]) and followed from frame to frame ([`track`]).
+//! Faces: found ([`detect`]), followed from frame to frame ([`track`]), restored ([`restore`]) and laid over the
+//! large picture ([`paste`](mod@paste)) without a seam, a step or a change of person.
+//!
+//! The restorer sees a window of the small picture ([`align`]), steadied by what was seen before
+//! ([`memory`]); what it makes is brought back to the light, the colours and in part the detail of the source
+//! ([`agree`](mod@agree)), steadied again, and blended by a mask that follows the landmarks
+//! ([`mask`](mod@mask)), as far as a guard of the person allows ([`guard`]).
 
+pub mod agree;
+pub mod align;
+pub mod crop;
 pub mod detect;
+mod faces;
 pub mod geometry;
+pub mod guard;
+pub mod mask;
+pub mod memory;
+pub mod paste;
+pub mod restore;
+pub mod settings;
 pub mod track;
+
+use std::time::Duration;
 
 use crate::infer::InferError;
 use crate::model::ModelError;
+pub use faces::{Controls, Faces};
+pub use settings::{Mode, Plan, Settings, Source};
 
 /// Why the faces of a picture cannot be worked on.
 #[derive(Debug, thiserror::Error)]
@@ -27,3 +47,31 @@ pub enum FaceError {
     #[error(transparent)]
     Infer(#[from] InferError),
 }
+
+/// What became of the faces of a frame.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FaceReport {
+    /// Faces there.
+    pub faces: usize,
+    /// Faces restored and laid over the picture.
+    pub restored: usize,
+    /// Faces left as they are because the restorer failed.
+    pub failed: usize,
+    /// Why the last of those failed.
+    pub failure: Option<String>,
+    /// Faces of which less was blended in, because they drifted from the input.
+    pub guarded: usize,
+    /// Faces since the start, by number.
+    pub tracks: u64,
+    /// The share of the restored face that was blended in, by the number of the face.
+    pub shares: Vec<(u64, f32)>,
+    /// The detector was run.
+    pub detected: bool,
+    /// Time in the detector.
+    pub detecting: Duration,
+    /// Time in the restorer, and of laying faces over the picture.
+    pub restoring: Duration,
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ mod motion;
 mod ride;
 
 use super::detect::{Detection, Landmarks, turned};
-use super::geometry::{Point, Rect};
+use super::geometry::{Point, Rect, Similarity};
 use life::{Life, Look};
 pub use motion::OwnMotion;
 pub use ride::{Motion, ride};
@@ -49,6 +49,7 @@ pub struct Track {
     /// Of the last detection that found it, 0 to 1.
     pub score: f32,
     life: Life,
+    moved: Option<Similarity>,
 }
 
 impl Track {
@@ -65,6 +66,11 @@ impl Track {
     /// It was there at the last detection.
     pub fn found(&self) -> bool {
         self.life.missed().is_none()
+    }
+
+    /// How it moved from the frame before to this one, points of the picture; `None` where that is not known.
+    pub fn moved(&self) -> Option<&Similarity> {
+        self.moved.as_ref()
     }
 
     /// Pixels between the eyes.
@@ -124,6 +130,7 @@ impl Tracker {
         self.since += 1;
         for track in &mut self.tracks {
             let moved = motion.as_ref().and_then(|motion| ride(motion, &track.landmarks));
+            track.moved = moved;
             if let Some(moved) = moved {
                 track.landmarks = track.landmarks.map(|point| moved.apply(point));
                 track.area = track.area.moved(&moved);
@@ -174,7 +181,7 @@ impl Tracker {
     fn begin(&mut self, detection: &Detection) {
         let Detection { score, area, landmarks } = *detection;
         let life = Life::begin(score, self.has_past);
-        self.tracks.push(Track { id: self.next, landmarks, area, score, life });
+        self.tracks.push(Track { id: self.next, landmarks, area, score, life, moved: None });
         self.next += 1;
     }
 

@@ -1,0 +1,298 @@
+//! What restoring does to faces: nearness to the ground truth, steadiness, seams and steps.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use gstfacesr::face::align::to_face;
+use gstfacesr::face::detect::Detector;
+use gstfacesr::face::geometry::{Point, Rect};
+use gstfacesr::face::mask::mask;
+use gstfacesr::face::track::Track;
+use gstfacesr::face::{Controls, Faces, Settings, restore};
+use gstfacesr::image::{Picture, Size, crop};
+use gstfacesr::infer::onnx::{OnnxNetwork, Options};
+use gstfacesr::infer::runtime;
+use gstfacesr::infer::tile::{Limits, Tiler};
+use gstfacesr::metrics::Colours;
+use gstfacesr::metrics::perceptual::Perceptual;
+use gstfacesr::metrics::plane::{luma, planar};
+use gstfacesr::metrics::psnr::psnr;
+use gstfacesr::metrics::ssim::ssim;
+use gstfacesr::model::contract::Upscaler as File;
+use gstfacesr::model::registry;
+use gstfacesr::upscale::Upscaler;
+use gstreamer_app::gst;
+use gstreamer_app::gst::prelude::*;
+
+use crate::clip::{Clip, save};
+use crate::found::{SMALLEST, name};
+
+/// Where the mask has nearly gone: the boundary of the paste.
+const BOUNDARY: std::ops::Range<f32> = 0.005..0.15;
+
+/// The networks of a run.
+pub struct Stage {
+    upscaler: Upscaler<u8>,
+    faces: Faces,
+    controls: Controls,
+}
+
+impl Stage {
+    /// Loads an upscaler of x2 and a restorer.
+    pub fn open(restorer: &str, controls: Controls) -> Result<Self, Box<dyn Error>> {
+        let (runtime, options) = (runtime::load(None, None)?, Options::default());
+        let file = File::read(&registry::resolve("span-x2", None, None)?)?;
+        let limits = Limits { pixels: 1 << 30, overlap: file.overlap };
+        let network = OnnxNetwork::<u8>::load(runtime, &file, &options)?;
+        let upscaler = Upscaler::new(Box::new(network), Tiler::new(limits));
+        let detector =
+            Detector::load(runtime, &registry::resolve_detector("auto", None)?, &options, 0.75 * SMALLEST)?;
+        let restorer = restore::open(runtime, &registry::resolve(restorer, None, None)?, &options)?;
+        let faces = Faces::new(&Settings::default(), Some(detector), Some(restorer));
+        Ok(Self { upscaler, faces, controls })
+    }
+
+    /// The picture upscaled, and with its faces restored.
+    fn run(
+        &mut self,
+        small: &Picture<u8>,
+        per_frame: bool,
+    ) -> Result<(Picture<u8>, Picture<u8>), Box<dyn Error>> {
+        let size = Size::of(&small.view()).times(2);
+        let mut plain = Picture::zeros((size.height, size.width, 3));
+        self.upscaler.run(small.view(), plain.view_mut())?;
+        let mut restored = plain.clone();
+        if per_frame {
+            self.faces.forget_looks();
+        }
+        self.faces.follow(small.view(), None, false, None)?;
+        let report = self.faces.restore(small.view(), &mut restored.view_mut(), &self.controls)?;
+        if let Some(failure) = report.failure {
+            return Err(failure.into());
+        }
+        Ok((plain, restored))
+    }
+
+    fn main(&self) -> Option<&Track> {
+        self.faces.tracks().iter().max_by(|a, b| a.area.area().total_cmp(&b.area.area()))
+    }
+}
+
+/// A clip at half its size, compressed hard: the file it was written to.
+fn degraded(path: &Path, size: Size) -> Result<PathBuf, Box<dyn Error>> {
+    let target = std::env::temp_dir().join(format!("faces-{}.mkv", name(path)));
+    gst::init()?;
+    let text = format!(
+        "filesrc location={} ! decodebin ! videoconvert ! videoscale method=bilinear ! video/x-raw,format=I420,width={},height={},pixel-aspect-ratio=1/1 ! x264enc pass=quant quantizer=30 speed-preset=medium ! h264parse ! matroskamux ! filesink location={}",
+        path.display(),
+        size.width,
+        size.height,
+        target.display()
+    );
+    let pipeline = gst::parse::launch(&text)?;
+    pipeline.set_state(gst::State::Playing)?;
+    let bus = pipeline.bus().ok_or("a pipeline has a bus")?;
+    let ended =
+        bus.timed_pop_filtered(gst::ClockTime::NONE, &[gst::MessageType::Eos, gst::MessageType::Error]);
+    pipeline.set_state(gst::State::Null)?;
+    match ended {
+        Some(message) if message.type_() == gst::MessageType::Eos => Ok(target),
+        _ => Err(format!("{} could not be degraded", path.display()).into()),
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    psnr: f64,
+    ssim: f64,
+    distance: f64,
+    difference: f64,
+    frames: f64,
+    before: Option<(Picture<f32>, Picture<f32>)>,
+}
+
+impl Sums {
+    fn add(
+        &mut self,
+        test: &Picture<u8>,
+        truth: &Picture<u8>,
+        place: Rect,
+        network: &mut Perceptual,
+    ) -> Result<(), Box<dyn Error>> {
+        let size = Size::new(place.width as usize, place.height as usize);
+        let part =
+            |picture: &Picture<u8>| crop(picture.view(), place.x as usize, place.y as usize, size).to_owned();
+        let (test, truth) = (part(test), part(truth));
+        let colours = Colours { test: planar(test.view()), truth: planar(truth.view()) };
+        self.distance += network.distance(&colours)?;
+        let (test, truth) = (luma(test.view()), luma(truth.view()));
+        self.psnr += psnr(test.view(), truth.view());
+        self.ssim += ssim(test.view(), truth.view()).unwrap_or(f64::NAN);
+        self.frames += 1.0;
+        if let Some((test_before, truth_before)) = self.before.replace((test.clone(), truth.clone())) {
+            let off = (&(&test - &test_before) - &(&truth - &truth_before)).mapv(f32::abs);
+            self.difference += f64::from(off.mean().unwrap_or(0.0));
+        }
+        Ok(())
+    }
+
+    fn print(&self, what: &str) {
+        let n = self.frames;
+        println!(
+            "  {what:24} PSNR {:6.3}  SSIM {:.4}  ST-LPIPS {:.4}  TDE {:.3}",
+            self.psnr / n,
+            self.ssim / n,
+            self.distance / n,
+            self.difference / (n - 1.0)
+        );
+    }
+}
+
+/// The face and what is around it, in pixels of the large picture.
+fn place(track: &Track, size: Size) -> Rect {
+    let (centre, side) = (track.area.centre(), 1.5 * track.area.height);
+    let start = |centre: f32, length: usize| {
+        (2.0 * centre - side).clamp(0.0, (length as f32 - 2.0 * side).max(0.0)).floor()
+    };
+    let long = |length: usize| (2.0 * side).min(length as f32).floor();
+    Rect::new(start(centre.x, size.width), start(centre.y, size.height), long(size.width), long(size.height))
+}
+
+/// Prints how near faces come to the ground truth, and how steady they are, without restoring, with
+/// it frame by frame, and with its memory.
+pub fn truth(media: &Path, restorer: &str, frames: usize, controls: Controls) -> Result<(), Box<dyn Error>> {
+    let (pairs, videos) = (media.join("pairs"), media.join("videos"));
+    let mut clips: Vec<(PathBuf, PathBuf)> = ["noise", "comp", "arch"]
+        .map(|kind| (pairs.join(format!("carphone.{kind}.x2.mkv")), pairs.join("carphone.gt.mkv")))
+        .to_vec();
+    for (clip, size) in
+        [("pyfeat_single_face.mp4", Size::new(320, 180)), ("intel_asl/again.mkv", Size::new(320, 240))]
+    {
+        let path = videos.join(clip);
+        clips.push((degraded(&path, size)?, path));
+    }
+    let lpips = registry::cache_dir().ok_or("there is no cache")?.join("models/stlpips-alex.onnx");
+    let mut network = Perceptual::load(runtime::load(None, None)?, &lpips, &Options::default())?;
+    println!(
+        "faces with {restorer}, strength {}, fidelity {}, {frames} frames",
+        controls.strength, controls.fidelity
+    );
+    for (small, large) in clips {
+        let mut sums: [Sums; 3] = Default::default();
+        let mut stages = [Stage::open(restorer, controls)?, Stage::open(restorer, controls)?];
+        let (mut at, mut height, mut seam) = (None, 0.0, (0.0, 0.0));
+        let start = Instant::now();
+        for (number, (small_frame, truth)) in
+            Clip::open(&small)?.zip(Clip::open(&large)?).take(frames).enumerate()
+        {
+            let (plain, alone) = stages[0].run(&small_frame, true)?;
+            let (_, steady) = stages[1].run(&small_frame, false)?;
+            let Some(track) = stages[1].main() else { continue };
+            let place = *at.get_or_insert_with(|| place(track, Size::of(&truth.view())));
+            height = track.area.height;
+            let (one, other) = seams(&plain, &steady, track);
+            seam = (seam.0 + one, seam.1 + other);
+            for (sums, test) in sums.iter_mut().zip([&plain, &alone, &steady]) {
+                sums.add(test, &truth, place, &mut network)?;
+            }
+            if number + 1 == frames {
+                let shown = std::env::temp_dir().join(format!("face-{}-{restorer}.png", name(&small)));
+                save(&side_by_side(&[&plain, &alone, &steady, &truth], place), &shown)?;
+            }
+        }
+        println!(
+            "{} (a face of {height:.0} px), seam {:.3}, {:.1} s a frame",
+            name(&small),
+            seam.1 / seam.0,
+            start.elapsed().as_secs_f64() / frames as f64
+        );
+        for (sums, what) in
+            sums.iter().zip(["not restored", "restored frame by frame", "restored, with memory"])
+        {
+            sums.print(what);
+        }
+    }
+    Ok(())
+}
+
+fn side_by_side(pictures: &[&Picture<u8>], place: Rect) -> Picture<u8> {
+    let size = Size::new(place.width as usize, place.height as usize);
+    let parts: Vec<Picture<u8>> = pictures
+        .iter()
+        .map(|picture| crop(picture.view(), place.x as usize, place.y as usize, size).to_owned())
+        .collect();
+    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+    ndarray::concatenate(ndarray::Axis(1), &views)
+        .expect("all are of one size")
+        .as_standard_layout()
+        .to_owned()
+}
+
+/// The mean gradient along the boundary of the paste, of both pictures.
+fn seams(plain: &Picture<u8>, pasted: &Picture<u8>, track: &Track) -> (f64, f64) {
+    let Some(to_face) = to_face(&track.landmarks) else { return (0.0, 0.0) };
+    let (plain, pasted) = (luma(plain.view()), luma(pasted.view()));
+    let (height, width, _) = plain.dim();
+    let mut sums = (0.0, 0.0);
+    for y in 0..height - 1 {
+        for x in 0..width - 1 {
+            let at = Point::new((x as f32 + 0.5) / 2.0, (y as f32 + 0.5) / 2.0);
+            if BOUNDARY.contains(&mask(to_face.apply(at))) {
+                let slope = |p: &Picture<f32>| {
+                    let here = p[(y, x, 0)];
+                    f64::from((p[(y, x + 1, 0)] - here).hypot(p[(y + 1, x, 0)] - here))
+                };
+                sums = (sums.0 + slope(&plain), sums.1 + slope(&pasted));
+            }
+        }
+    }
+    sums
+}
+
+/// Prints the largest step of light in the face box from frame to frame, pasted over unpasted, in a clip whose
+/// face comes and goes. The fallback to steps of the picture as it is holds where nothing is pasted.
+pub fn steps(media: &Path, restorer: &str, controls: Controls) -> Result<(), Box<dyn Error>> {
+    let clip = media.join("videos/pyfeat_face_noface.mov");
+    let blank = Picture::<u8>::from_elem((180, 320, 3), 96);
+    let frames: Vec<Picture<u8>> = Clip::open(&degraded(&clip, Size::new(320, 180))?)?.collect();
+    let leaves: Vec<Picture<u8>> = frames[frames.len().saturating_sub(60)..].to_vec();
+    // A face walks in from the left and out again, over a grey ground.
+    let enters = (0..70).map(|number: i32| {
+        let shift = 320 - 320 * number.min(69 - number).min(22) / 22;
+        Picture::from_shape_fn((180, 320, 3), |(y, x, c)| match x + shift as usize {
+            from if from < 320 => frames[number as usize % frames.len()][(y, from, c)],
+            _ => blank[(y, x, c)],
+        })
+    });
+    for (what, clip) in
+        [("pyfeat_face_noface, its last 60 frames", leaves), ("a face enters and leaves", enters.collect())]
+    {
+        let mut stage = Stage::open(restorer, controls)?;
+        let (mut before, mut last) = (None, None);
+        let (mut worst, mut worst_mean, mut count) = (0.0_f64, (0.0, 0.0), 0);
+        for small in &clip {
+            let (plain, pasted) = stage.run(small, false)?;
+            let at = stage.main().map(|track| place(track, Size::of(&plain.view()))).or(last);
+            last = at;
+            let Some(at) = at else { continue };
+            let size = Size::new(at.width as usize, at.height as usize);
+            let part = |picture: &Picture<u8>| {
+                luma(crop(picture.view(), at.x as usize, at.y as usize, size)).mean().unwrap_or(0.0)
+            };
+            let now = (part(&plain), part(&pasted), at);
+            if let Some((plain_before, pasted_before)) = before.replace((plain.clone(), pasted.clone())) {
+                let old = (part(&plain_before), part(&pasted_before));
+                let (unpasted, pasted) = ((now.0 - old.0).abs() as f64, (now.1 - old.1).abs() as f64);
+                worst = worst.max(pasted - unpasted);
+                worst_mean = (worst_mean.0 + unpasted, worst_mean.1 + pasted);
+                count += 1;
+            }
+        }
+        println!(
+            "{what}: steps of light in the face box, pasted over unpasted {:.3} (mean over {count} frames), largest excess {worst:.3} levels",
+            worst_mean.1 / worst_mean.0
+        );
+    }
+    Ok(())
+}

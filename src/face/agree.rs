@@ -1,0 +1,201 @@
+//! What keeps a restored face the person it was: colours and light from the source, its detail as far
+//! as asked, and a measure of how far the two agree.
+
+use ndarray::{Array2, ArrayViewMut2, Axis};
+
+use super::crop::{Crop, resized, side};
+use super::mask::smoothstep;
+
+/// What is broader than this share of a crop of an aligned face, about a quarter of the distance between the
+/// eyes, is colour and light.
+const LIGHT: f32 = 1.0 / 16.0;
+
+/// What is narrower than this share of light may be noise, and is not compared.
+const NOISE: f32 = 0.25;
+
+/// Weights of red, green and blue in luma (ITU-R BT.601).
+const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
+
+/// A mean distance of colours from grey up to which a source is black and white, and from which it
+/// has colours: half a step of 8 bits, and three.
+const GREY: (f32, f32) = (0.5 / 255.0, 3.0 / 255.0);
+
+/// Makes `restored` agree with `source`, a crop of the same window at its own resolution: light and
+/// colour wholly, detail that the source shows by `fidelity`. What lies beyond the source's resolution stays.
+///
+/// Gives how far they agreed before: the correlation of what both show between light and noise, -1 to 1; 1 where there is nothing to see.
+pub fn agree(restored: &mut Crop, source: &Crop, fidelity: f32, light: f32) -> f32 {
+    let small = resized(restored, side(source));
+    let mut off = source - &small;
+    let mut broad = off.clone();
+    let radius = light * side(source) as f32;
+    soften(&mut broad, radius);
+    off.zip_mut_with(&broad, |off, &broad| *off = broad + fidelity * (*off - broad));
+    *restored += &resized(&off, side(restored));
+    keep_grey(restored, source);
+    correlation(&luma(source), &luma(&small), radius)
+}
+
+/// The radius of [`agree`] for a crop of an aligned face, as a share of its side.
+pub const ALIGNED_LIGHT: f32 = LIGHT;
+
+/// Takes colours away as far as the source has none.
+fn keep_grey(restored: &mut Crop, source: &Crop) {
+    let pixels = source.len() as f32 / 3.0;
+    let grey = luma(source);
+    let colour: f32 = source.axis_iter(Axis(0)).map(|plane| (&plane - &grey).mapv(f32::abs).sum()).sum();
+    let kept = smoothstep(GREY.0, GREY.1, colour / pixels / 3.0);
+    if kept < 1.0 {
+        let grey = luma(restored);
+        for mut plane in restored.axis_iter_mut(Axis(0)) {
+            plane.zip_mut_with(&grey, |value, &grey| *value = grey + kept * (*value - grey));
+        }
+    }
+}
+
+/// The luma of a crop.
+pub fn luma(crop: &Crop) -> Array2<f32> {
+    let plane = |channel: usize| crop.index_axis(Axis(0), channel);
+    &plane(0) * LUMA[0] + &plane(1) * LUMA[1] + &plane(2) * LUMA[2]
+}
+
+/// How two planes go together in what is finer than light and broader than noise; only the middle
+/// counts, where the face is.
+fn correlation(one: &Array2<f32>, other: &Array2<f32>, radius: f32) -> f32 {
+    let fine = |plane: &Array2<f32>| {
+        let (mut shapes, mut broad) = (plane.clone(), plane.clone());
+        soften_plane(shapes.view_mut(), NOISE * radius);
+        soften_plane(broad.view_mut(), radius);
+        shapes - broad
+    };
+    let (one, other) = (fine(one), fine(other));
+    let side = one.nrows();
+    let middle = side / 4..(3 * side).div_ceil(4);
+    let middle = ndarray::s![middle.clone(), middle];
+    let (one, other) = (one.slice(middle), other.slice(middle));
+    let dot = |a: &ndarray::ArrayView2<f32>, b: &ndarray::ArrayView2<f32>| -> f32 { (a * b).sum() };
+    let power = (dot(&one, &one) * dot(&other, &other)).sqrt();
+    if power > f32::EPSILON * one.len() as f32 { dot(&one, &other) / power } else { 1.0 }
+}
+
+/// Blurs every plane, nearly as a Gaussian of this deviation, in pixels; the border goes on outside.
+pub fn soften(crop: &mut Crop, deviation: f32) {
+    crop.axis_iter_mut(Axis(0)).for_each(|plane| soften_plane(plane, deviation));
+}
+
+/// Three means of boxes each way.
+pub fn soften_plane(mut plane: ArrayViewMut2<'_, f32>, deviation: f32) {
+    // Three boxes of width w have the variance (w^2 - 1) / 4.
+    let radius = (((4.0 * deviation * deviation + 1.0).sqrt() - 1.0) / 2.0).round().max(0.0) as usize;
+    if radius == 0 {
+        return;
+    }
+    let mut line = Vec::new();
+    for axis in [Axis(0), Axis(1)] {
+        for mut lane in plane.lanes_mut(axis) {
+            for _ in 0..3 {
+                line.clear();
+                line.extend(lane.iter().copied());
+                box_mean(&line, radius, &mut lane);
+            }
+        }
+    }
+}
+
+fn box_mean(from: &[f32], radius: usize, to: &mut ndarray::ArrayViewMut1<'_, f32>) {
+    let last = from.len() as isize - 1;
+    let at = |i: isize| f64::from(from[i.clamp(0, last) as usize]);
+    let radius = radius as isize;
+    let mut sum: f64 = (-radius..=radius).map(at).sum();
+    for (i, to) in to.iter_mut().enumerate() {
+        *to = (sum / (2 * radius + 1) as f64) as f32;
+        sum += at(i as isize + radius + 1) - at(i as isize - radius);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(side: usize, seed: u32) -> Crop {
+        Crop::from_shape_fn((3, side, side), |(c, y, x)| {
+            let mut bits =
+                (x as u32 * 0x9E37_79B9) ^ (y as u32).wrapping_mul(0x85EB_CA6B) ^ (c as u32 + seed);
+            for _ in 0..3 {
+                bits = (bits ^ (bits >> 15)).wrapping_mul(0x2C1B_3C6D);
+            }
+            (bits >> 8) as f32 / (1 << 24) as f32
+        })
+    }
+
+    fn furthest(a: &Crop, b: &Crop) -> f32 {
+        (a - b).iter().fold(0.0, |most, value| value.abs().max(most))
+    }
+
+    #[test]
+    fn light_and_colour_become_the_sources_whatever_the_restorer_made_of_them() {
+        let source =
+            Crop::from_shape_fn((3, 24, 24), |(c, y, x)| 0.3 + 0.1 * c as f32 + 0.004 * (x + y) as f32);
+        for (gain, shift) in [(1.0, 0.2), (0.7, 0.0), (1.2, -0.1)] {
+            for fidelity in [0.0, 0.5, 1.0] {
+                let mut restored = resized(&source, 48).mapv(|value| value * gain + shift);
+                agree(&mut restored, &source, fidelity, ALIGNED_LIGHT);
+                let now = resized(&restored, 24);
+                assert!(furthest(&now, &source) < 0.01, "{gain}, {shift}, {fidelity}");
+            }
+        }
+    }
+
+    #[test]
+    fn full_fidelity_keeps_all_that_the_source_shows_and_what_lies_beyond() {
+        let source = noise(20, 3);
+        let mut restored = noise(80, 9);
+        let before = resized(&restored, 20);
+        let fine = &restored - &resized(&before, 80);
+        agree(&mut restored, &source, 1.0, ALIGNED_LIGHT);
+        let expected = resized(&source, 80) + fine;
+        assert!(furthest(&restored, &expected) < 1e-4);
+    }
+
+    #[test]
+    fn the_same_agrees_fully_its_negative_not_at_all_and_another_hardly() {
+        let source = noise(40, 3);
+        for (mut restored, least, most) in [
+            (resized(&source, 80), 0.9, 1.001),
+            (source.mapv(|value| 1.0 - value), -1.001, -0.99),
+            (noise(80, 77), -0.4, 0.4),
+            (Crop::from_elem((3, 40, 40), 0.5), 0.99, 1.001),
+        ] {
+            let agreed = agree(&mut restored, &source, 0.5, ALIGNED_LIGHT);
+            assert!((least..=most).contains(&agreed), "{agreed}");
+        }
+    }
+
+    #[test]
+    fn black_and_white_stays_black_and_white() {
+        let colours = noise(32, 5);
+        let grey = Crop::from_shape_fn((3, 16, 16), |(_, y, x)| (x * 16 + y) as f32 / 256.0);
+        for fidelity in [0.0, 0.5, 1.0] {
+            let mut restored = colours.clone();
+            agree(&mut restored, &grey, fidelity, ALIGNED_LIGHT);
+            for y in 0..32 {
+                for x in 0..32 {
+                    let [r, g, b] = [0, 1, 2].map(|c| restored[(c, y, x)]);
+                    assert!((r - g).abs() < 1e-5 && (g - b).abs() < 1e-5, "{r} {g} {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blurring_keeps_the_mean_and_spreads_by_its_deviation() {
+        for deviation in [0.0, 1.0, 2.5, 6.0_f32] {
+            let mut plane = Array2::zeros((121, 121));
+            plane[(60, 60)] = 1.0;
+            soften_plane(plane.view_mut(), deviation);
+            assert!((plane.sum() - 1.0).abs() < 1e-3);
+            let variance: f32 = plane.indexed_iter().map(|((_, x), v)| v * (x as f32 - 60.0).powi(2)).sum();
+            assert!((variance.sqrt() - deviation).abs() < 0.5, "{deviation}: {}", variance.sqrt());
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Where a restorer wants to see a face.
+
+use super::detect::Landmarks;
+use super::geometry::{Point, Similarity};
+
+/// Where the landmarks are in an aligned crop of 512 pixels: those of the FFHQ collection, which
+/// restorers are trained on.
+const FFHQ: Landmarks = [
+    Point::new(192.98138, 239.94708),
+    Point::new(318.90277, 240.1936),
+    Point::new(256.63416, 314.01935),
+    Point::new(201.26117, 371.41043),
+    Point::new(313.08905, 371.15118),
+];
+/// The side that those numbers are for.
+const FFHQ_SIDE: f32 = 512.0;
+/// Pixels between the eyes at that side.
+const FFHQ_EYES: f32 = 125.92164;
+
+/// A square of a picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    /// Points of the crop to points of the picture.
+    pub place: Similarity,
+    /// Pixels of a side of the crop.
+    pub side: usize,
+}
+
+/// The window in which the landmarks lie as restorers of aligned faces are used to. `None` where
+/// the landmarks are in one place.
+pub fn aligned(landmarks: &Landmarks, side: usize) -> Option<Window> {
+    let unit = side as f32 / FFHQ_SIDE;
+    let pairs: Vec<(Point, Point)> = FFHQ
+        .iter()
+        .zip(landmarks)
+        .map(|(template, is)| (Point::new(template.x * unit, template.y * unit), *is))
+        .collect();
+    // From the template to the face, so that the error is least in pixels of the picture.
+    let place = Similarity::fit(&pairs)?;
+    (place.scale() > 0.0).then_some(Window { place, side })
+}
+
+/// From points of the picture to face units: 0 is the middle between the eyes, which are 1 apart; down the
+/// face is positive.
+pub fn to_face(landmarks: &Landmarks) -> Option<Similarity> {
+    let crop = aligned(landmarks, FFHQ_SIDE as usize)?;
+    let middle = FFHQ[0].towards(FFHQ[1], 0.5);
+    let unit = Similarity::upright(1.0 / FFHQ_EYES, -middle.x / FFHQ_EYES, -middle.y / FFHQ_EYES);
+    Some(crop.place.inverse()?.then(&unit))
+}
+
+/// An upright square of whole pixels around a face, `reach` eye distances from its middle each way and `margin`
+/// pixels more; a multiple of `multiple` pixels.
+pub fn upright(
+    landmarks: &Landmarks,
+    middle: Point,
+    reach: f32,
+    margin: f32,
+    multiple: usize,
+) -> Option<Window> {
+    let face = to_face(landmarks)?.inverse()?;
+    let centre = face.apply(middle);
+    let half = reach * face.scale() + margin;
+    let side = ((2.0 * half).ceil().max(1.0) as usize).next_multiple_of(multiple);
+    let start = |centre: f32| (centre - side as f32 / 2.0).round();
+    Some(Window { place: Similarity::upright(1.0, start(centre.x), start(centre.y)), side })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faces() -> impl Iterator<Item = (Similarity, Landmarks)> {
+        (1..40).map(|at| {
+            let (lean, scale) = (at as f32 * 0.16, at as f32 * 0.05);
+            let (a, b) = (scale * lean.cos(), scale * lean.sin());
+            let place = Similarity { a, b, tx: 300.0, ty: 40.0 * scale };
+            (place, FFHQ.map(|point| place.apply(point)))
+        })
+    }
+
+    #[test]
+    fn every_face_is_found_in_the_template_whatever_its_size_and_lean() {
+        for (_, face) in faces() {
+            for side in [256, 512, 1024] {
+                let window = aligned(&face, side).unwrap();
+                let back = window.place.inverse().unwrap();
+                let unit = side as f32 / 512.0;
+                for (point, template) in face.iter().zip(FFHQ) {
+                    let expected = Point::new(template.x * unit, template.y * unit);
+                    assert!(back.apply(*point).distance(expected) < 0.02 * unit, "{side}");
+                }
+            }
+            let to_face = to_face(&face).unwrap();
+            let (left, right) = (to_face.apply(face[0]), to_face.apply(face[1]));
+            assert!(left.distance(Point::new(-0.5, 0.0)) < 0.002, "{left:?}");
+            assert!(right.distance(Point::new(0.5, 0.0)) < 0.002, "{right:?}");
+        }
+        assert_eq!(aligned(&[Point::new(3.0, 3.0); 5], 512), None);
+    }
+
+    #[test]
+    fn an_upright_window_covers_what_it_shall_in_whole_pixels() {
+        for (_, face) in faces() {
+            for multiple in [1, 8, 13] {
+                let window = upright(&face, Point::new(0.0, 0.4), 1.8, 6.0, multiple).unwrap();
+                assert_eq!(window.side % multiple, 0);
+                assert_eq!((window.place.a, window.place.tx.fract()), (1.0, 0.0));
+                let unit = to_face(&face).unwrap();
+                let reach = |x: f32, y: f32| unit.apply(window.place.apply(Point::new(x, y)));
+                let side = window.side as f32;
+                let middle = Point::new(0.0, 0.4);
+                for edge in [reach(side / 2.0, 0.0), reach(0.0, side / 2.0), reach(side, side / 2.0)] {
+                    assert!(edge.distance(middle) > 1.8, "{edge:?}");
+                }
+            }
+        }
+    }
+}

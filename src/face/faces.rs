@@ -1,0 +1,270 @@
+//! The stage: finds and follows faces, and restores those that are shown.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::agree::agree;
+use super::align::Window;
+use super::crop::{Crop, Frame, cut};
+use super::detect::{Detection, Detector};
+use super::guard::Guard;
+use super::memory::Memory;
+use super::paste::paste;
+use super::restore::{self, Restorer};
+use super::settings::{Plan, Settings, Source};
+use super::track::{CONTINUES, Limits, Motion, OwnMotion, Track, Tracker};
+use super::{FaceError, FaceReport};
+use crate::flow::Flow;
+use crate::image::{Sample, Size, View, ViewMut};
+use crate::infer::runtime::Runtime;
+use crate::infer::{Cancel, InferError};
+
+/// Less of a blend than this cannot be seen: half a level of 255.
+const LEAST_SHARE: f32 = 0.5 / 255.0;
+
+/// What may change from frame to frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Controls {
+    /// How much of the restored face is blended in, 0 to 1.
+    pub strength: f32,
+    /// Resemblance (1) against invention (0).
+    pub fidelity: f32,
+}
+
+impl Default for Controls {
+    fn default() -> Self {
+        Self { strength: 1.0, fidelity: 0.5 }
+    }
+}
+
+/// Faces over time.
+pub struct Faces {
+    detector: Option<Detector>,
+    restorer: Option<Box<dyn Restorer>>,
+    tracker: Tracker,
+    own: OwnMotion,
+    interval: u32,
+    /// What is known of each face that is restored, by its number.
+    known: BTreeMap<u64, Known>,
+    detecting: Duration,
+    detected: bool,
+}
+
+/// What is remembered of a face.
+#[derive(Default)]
+struct Known {
+    memory: Option<Memory>,
+    guard: Guard,
+}
+
+impl Faces {
+    /// Loads what the plan needs. `Ok(None)` where it is to do nothing.
+    ///
+    /// # Errors
+    /// [`FaceError`], one line that says what to do.
+    pub fn open(settings: &Settings, plan: &Plan, runtime: &Runtime) -> Result<Option<Self>, FaceError> {
+        let restorer = match plan {
+            Plan::Nothing(_) => return Ok(None),
+            Plan::Detect => None,
+            Plan::Restore(path) => Some(restore::open(runtime, path, &settings.options)?),
+        };
+        let detector = match settings.source {
+            Source::Meta => None,
+            Source::Detect => {
+                let path = settings.detector_file()?;
+                // A face that has entered stays until it is smaller.
+                let smallest = 0.75 * settings.smallest as f32;
+                Some(Detector::load(runtime, &path, &settings.options, smallest)?)
+            }
+        };
+        Ok(Some(Self::new(settings, detector, restorer)))
+    }
+
+    /// Around networks that are loaded.
+    pub fn new(settings: &Settings, detector: Option<Detector>, restorer: Option<Box<dyn Restorer>>) -> Self {
+        let limits = Limits {
+            smallest: settings.smallest as f32,
+            most: settings.most as usize,
+            coast: settings.coast,
+        };
+        Self {
+            detector,
+            restorer,
+            tracker: Tracker::new(limits),
+            own: OwnMotion::default(),
+            interval: settings.interval.max(1),
+            known: BTreeMap::new(),
+            detecting: Duration::ZERO,
+            detected: false,
+        }
+    }
+
+    /// Forgets the past. Call it wherever frames stop being neighbours.
+    pub fn reset(&mut self) {
+        self.tracker.reset();
+        self.own.reset();
+        self.known.clear();
+    }
+
+    /// Forgets what restored faces looked like, not where they are: the next frame is restored on its own.
+    pub fn forget_looks(&mut self) {
+        self.known.values_mut().for_each(|known| known.memory = None);
+    }
+
+    /// The restorer's name, where there is one.
+    pub fn restorer(&self) -> Option<&str> {
+        self.restorer.as_deref().map(Restorer::name)
+    }
+
+    /// What stops a restorer that is under way on another thread.
+    pub fn canceller(&self) -> Option<Arc<dyn Cancel>> {
+        self.restorer.as_deref().map(Restorer::canceller)
+    }
+
+    /// Every face that is followed.
+    pub fn tracks(&self) -> &[Track] {
+        self.tracker.tracks()
+    }
+
+    /// Takes the next frame. `flow` is from its pixels to where they were in the frame before; without
+    /// it, faces find their own. `cut` says that the frame before was of another scene. `given` are the faces that
+    /// somebody else found, where those are to be used.
+    ///
+    /// # Errors
+    /// [`FaceError::Infer`] if the detector fails.
+    pub fn follow<S: Sample>(
+        &mut self,
+        input: View<'_, S>,
+        flow: Option<&Flow>,
+        cut: bool,
+        given: Option<&[Detection]>,
+    ) -> Result<&[Track], FaceError> {
+        if cut {
+            self.reset();
+        }
+        let Self { tracker, own, detector, .. } = self;
+        let motion = match flow {
+            Some(flow) => {
+                own.reset();
+                Some(Motion { flow, scale: 1.0 })
+            }
+            None => own.step(input, !tracker.tracks().is_empty()),
+        };
+        self.detected = false;
+        self.detecting = Duration::ZERO;
+        let found = match (given, detector) {
+            (Some(given), _) => Some(given.to_vec()),
+            (None, Some(detector)) if tracker.is_due(self.interval, motion.is_some()) => {
+                let started = Instant::now();
+                let found = detector.detect(input, CONTINUES)?;
+                (self.detected, self.detecting) = (true, started.elapsed());
+                Some(found)
+            }
+            _ => None,
+        };
+        tracker.step(motion, found.as_deref());
+        let tracks = tracker.tracks();
+        self.known.retain(|id, _| tracks.iter().any(|track| track.id == *id && track.blend() > 0.0));
+        Ok(tracker.tracks())
+    }
+
+    /// Restores the faces of the frame that was followed last, and lays them over `output`. A face on which
+    /// the restorer fails is left as it is, and counted.
+    ///
+    /// # Errors
+    /// [`InferError::Cancelled`] alone.
+    pub fn restore<S: Sample>(
+        &mut self,
+        input: View<'_, S>,
+        output: &mut ViewMut<'_, S>,
+        controls: &Controls,
+    ) -> Result<FaceReport, FaceError> {
+        let started = Instant::now();
+        let mut report = self.report();
+        let Some(restorer) = &mut self.restorer else { return Ok(report) };
+        let chosen = choose(self.tracker.tracks(), restorer.as_ref(), controls.strength);
+        let mut crops = Vec::new();
+        for (track, window, _) in &chosen {
+            let crop = cut(&Frame(input), &window.place, window.side);
+            let known = self.known.entry(track.id).or_default();
+            match &mut known.memory {
+                Some(memory) => memory.look(*window, crop, track.moved()),
+                memory => *memory = Some(Memory::new(*window, crop)),
+            }
+            crops.extend(known.memory.as_ref().map(|memory| memory.input().clone()));
+        }
+        let restored = restore_each(restorer.as_mut(), &crops, controls.fidelity)?;
+        for ((track, window, share), (made, crop)) in chosen.into_iter().zip(restored.into_iter().zip(&crops))
+        {
+            let known = self.known.entry(track.id).or_default();
+            let made = made.and_then(|mut made| {
+                let agreed = agree(&mut made, crop, controls.fidelity, restorer.light());
+                made.iter()
+                    .all(|value| value.is_finite())
+                    .then_some((made, agreed))
+                    .ok_or(InferError::NotFinite)
+            });
+            match (made, &mut known.memory) {
+                (Ok((made, agreed)), Some(memory)) => {
+                    let share = share * known.guard.step(agreed);
+                    report.guarded += usize::from(known.guard.is_on());
+                    report.shares.push((track.id, share));
+                    let steady = memory.steady(made);
+                    paste(steady, &window, &track.landmarks, share, Size::of(&input), output);
+                    report.restored += 1;
+                }
+                (made, memory) => {
+                    *memory = None;
+                    report.failed += 1;
+                    report.failure = made.err().map(|err| err.to_string()).or(report.failure);
+                }
+            }
+        }
+        report.restoring = started.elapsed();
+        Ok(report)
+    }
+
+    fn report(&self) -> FaceReport {
+        let there = self.tracker.tracks().iter().filter(|track| track.confirmed() && track.found());
+        FaceReport {
+            faces: there.count(),
+            tracks: self.tracker.count(),
+            detected: self.detected,
+            detecting: self.detecting,
+            ..FaceReport::default()
+        }
+    }
+}
+
+/// The faces that are to be restored, the window of each and its share of the blend.
+fn choose<'a>(tracks: &'a [Track], restorer: &dyn Restorer, strength: f32) -> Vec<(&'a Track, Window, f32)> {
+    let share = |track: &Track| strength.clamp(0.0, 1.0) * track.blend() * restorer.trust(track.area.height);
+    let shown = tracks.iter().filter(|track| share(track) > LEAST_SHARE);
+    shown.filter_map(|track| Some((track, restorer.window(&track.landmarks)?, share(track)))).collect()
+}
+
+/// All crops together, or, should that fail, each alone, so that one bad face spoils no other.
+fn restore_each(
+    restorer: &mut dyn Restorer,
+    crops: &[Crop],
+    fidelity: f32,
+) -> Result<Vec<Result<Crop, InferError>>, FaceError> {
+    if crops.is_empty() {
+        return Ok(Vec::new());
+    }
+    match restorer.restore(crops, fidelity) {
+        Ok(made) => return Ok(made.into_iter().map(Ok).collect()),
+        Err(InferError::Cancelled) => return Err(InferError::Cancelled.into()),
+        Err(error) if crops.len() == 1 => return Ok(vec![Err(error)]),
+        Err(_) => {}
+    }
+    let mut each = Vec::new();
+    for crop in crops {
+        match restorer.restore(std::slice::from_ref(crop), fidelity) {
+            Err(InferError::Cancelled) => return Err(InferError::Cancelled.into()),
+            made => each.push(made.and_then(|mut made| made.pop().ok_or(InferError::NotFinite))),
+        }
+    }
+    Ok(each)
+}

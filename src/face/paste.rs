@@ -1,0 +1,179 @@
+//! Lays a restored face over the large picture: each pixel under the mask is sampled once from the
+//! restored crop. Pixels that the mask does not reach are not touched.
+
+use super::align::{Window, to_face};
+use super::crop::{Crop, reduce, sample, side};
+use super::detect::Landmarks;
+use super::geometry::{Point, Similarity};
+use super::mask::{MIDDLE, REACH, mask, smoothstep};
+use crate::image::{Sample, Size, ViewMut, rows_mut};
+
+/// Where a crop ends before the mask does, the mask fades over this share of the crop's side.
+const EDGE: f32 = 0.06;
+
+/// Lays `restored`, seen through `window` of the small picture, over the large one, by `share` (0 to
+/// 1) of the mask. `small` is the size of the small picture.
+pub fn paste<S: Sample>(
+    restored: &Crop,
+    window: &Window,
+    landmarks: &Landmarks,
+    share: f32,
+    small: Size,
+    large: &mut ViewMut<'_, S>,
+) {
+    let Some((to_face, to_crop)) = ways(restored, window, landmarks) else { return };
+    let size = Size::of(&large.view());
+    let to_small =
+        Point::new(small.width as f32 / size.width as f32, small.height as f32 / size.height as f32);
+    let step = Point::new(to_crop.a * to_small.x, to_crop.b * to_small.x);
+    let parts = reduce(step.x.hypot(step.y));
+    let (columns, lines) = reach(&to_face, to_small, size);
+    let channels = large.dim().2;
+    let length = side(restored) as f32;
+    for (y, row) in rows_mut(large).enumerate().skip(lines.start).take(lines.len()) {
+        for x in columns.clone() {
+            let at = Point::new((x as f32 + 0.5) * to_small.x, (y as f32 + 0.5) * to_small.y);
+            let there = to_crop.apply(at);
+            let weight = share * mask(to_face.apply(at)) * inside(there, length);
+            if weight > 0.0 {
+                let colour = sample(&restored.view(), there, step, parts);
+                blend(&mut row[x * channels..(x + 1) * channels], colour, weight);
+            }
+        }
+    }
+}
+
+/// From points of the small picture to face units, and to the restored crop.
+fn ways(restored: &Crop, window: &Window, landmarks: &Landmarks) -> Option<(Similarity, Similarity)> {
+    let enlarged = side(restored) as f32 / window.side as f32;
+    let to_crop = window.place.inverse()?.then(&Similarity::upright(enlarged, 0.0, 0.0));
+    Some((to_face(landmarks)?, to_crop))
+}
+
+/// The columns and rows of the large picture that the mask may reach.
+fn reach(
+    to_face: &Similarity,
+    to_small: Point,
+    size: Size,
+) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+    let Some(from_face) = to_face.inverse() else { return (0..0, 0..0) };
+    let (centre, far) = (from_face.apply(MIDDLE), REACH * from_face.scale());
+    let range = |centre: f32, to_small: f32, length: usize| {
+        let limit = |at: f32| (at / to_small).clamp(0.0, length as f32);
+        limit(centre - far).floor() as usize..limit(centre + far).ceil() as usize
+    };
+    (range(centre.x, to_small.x, size.width), range(centre.y, to_small.y, size.height))
+}
+
+/// 1 inside of the crop, 0 at its edge and outside.
+fn inside(at: Point, length: f32) -> f32 {
+    let edge = EDGE * length;
+    let near = at.x.min(at.y).min(length - at.x).min(length - at.y);
+    smoothstep(0.0, edge, near)
+}
+
+fn blend<S: Sample>(pixel: &mut [S], colour: [f32; 3], weight: f32) {
+    let colours = pixel.len().min(3);
+    for (sample, value) in pixel[..colours].iter_mut().zip(colour) {
+        let is = sample.to_f32();
+        *sample = S::from_f32(is + weight * (value.clamp(0.0, 1.0) * S::WHITE - is));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::face::align::{aligned, upright};
+    use crate::face::crop::{Frame, cut};
+    use crate::image::Picture;
+
+    fn face(x: f32, y: f32, eyes: f32, lean: f32) -> Landmarks {
+        let (sin, cos) = lean.sin_cos();
+        [(-0.5, 0.0), (0.5, 0.0), (0.0, 0.6), (-0.44, 1.04), (0.44, 1.04)].map(|(u, v): (f32, f32)| {
+            Point::new(x + eyes * (u * cos - v * sin), y + eyes * (u * sin + v * cos))
+        })
+    }
+
+    /// Waves too broad for resampling to change; known at every point.
+    fn scene<S: Sample>(size: Size, per_small: Point) -> Picture<S> {
+        Picture::from_shape_fn((size.height, size.width, 3), |(y, x, c)| {
+            let (x, y) = ((x as f32 + 0.5) / per_small.x, (y as f32 + 0.5) / per_small.y);
+            let value = 0.5 + 0.2 * (x * 0.11 + c as f32).sin() + 0.2 * (y * 0.09).cos();
+            S::from_f32(value * S::WHITE)
+        })
+    }
+
+    /// Cuts, restores nothing, and pastes: the largest change, in samples.
+    fn largest_change<S: Sample>(face: &Landmarks, window: Window, times: Point, crop_times: usize) -> f32 {
+        let small = Size::new(90, 80);
+        let size = Size::new((90.0 * times.x) as usize, (80.0 * times.y) as usize);
+        let finer = Point::new(crop_times as f32, crop_times as f32);
+        // As a restorer that enlarges without a fault would see it.
+        let source = scene::<u16>(small.times(crop_times), finer);
+        let place = Similarity::upright(1.0 / crop_times as f32, 0.0, 0.0)
+            .then(&window.place)
+            .then(&Similarity::upright(crop_times as f32, 0.0, 0.0));
+        let restored = cut(&Frame(source.view()), &place, window.side * crop_times);
+        let before = scene::<S>(size, times);
+        let mut after = before.clone();
+        paste(&restored, &window, face, 1.0, small, &mut after.view_mut());
+        before.iter().zip(&after).map(|(a, b)| (a.to_f32() - b.to_f32()).abs()).fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn pasting_what_was_cut_leaves_the_picture_within_rounding_at_every_scale_and_lean() {
+        for lean in [0.0, 0.3, -0.7] {
+            let face = face(44.3, 36.8, 16.0, lean);
+            for times in
+                [Point::new(1.0, 1.0), Point::new(2.0, 2.0), Point::new(1.5, 1.5), Point::new(3.0, 2.0)]
+            {
+                let template = aligned(&face, 256).unwrap();
+                let whole = upright(&face, MIDDLE, REACH, 4.0, 8).unwrap();
+                for (window, crop_times) in [(template, 1), (whole, 1), (whole, 2), (whole, 4)] {
+                    let change = largest_change::<u8>(&face, window, times, crop_times);
+                    assert!(change <= 1.0, "{lean}, {times:?}, crop x{crop_times}: {change}");
+                    let change = largest_change::<u16>(&face, window, times, crop_times);
+                    assert!(change <= 257.0 * 0.7, "{lean}, {times:?}, crop x{crop_times}: {change}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_share_of_nothing_and_pixels_beyond_the_mask_are_left_bit_for_bit() {
+        let face = face(30.0, 25.0, 12.0, 0.2);
+        let window = aligned(&face, 128).unwrap();
+        let white = Crop::from_elem((3, 128, 128), 1.0);
+        let before = scene::<u8>(Size::new(121, 99), Point::new(2.0, 2.0));
+        let small = Size::new(60, 50);
+        let mut after = before.clone();
+        paste(&white, &window, &face, 0.0, small, &mut after.view_mut());
+        assert_eq!(before, after);
+        paste(&white, &window, &face, 1.0, small, &mut after.view_mut());
+        let to_face = to_face(&face).unwrap();
+        let mut changed = 0;
+        for ((y, x, c), &sample) in after.indexed_iter() {
+            let at = Point::new((x as f32 + 0.5) * 60.0 / 121.0, (y as f32 + 0.5) * 50.0 / 99.0);
+            let beyond = mask(to_face.apply(at)) == 0.0;
+            assert!(!beyond || sample == before[(y, x, c)], "{x},{y}");
+            changed += usize::from(sample != before[(y, x, c)]);
+        }
+        assert!(changed > 1000);
+    }
+
+    #[test]
+    fn faces_at_and_beyond_the_border_alpha_and_grey_are_no_trouble() {
+        for (x, y) in [(0.0, 0.0), (59.0, 49.0), (-8.0, 20.0), (-500.0, 900.0), (f32::NAN, 3.0)] {
+            let face = face(x, y, 14.0, 0.1);
+            let Some(window) = aligned(&face, 64) else { continue };
+            let white = Crop::from_elem((3, 64, 64), f32::INFINITY);
+            for channels in [1, 3, 4] {
+                let mut picture = Picture::<u8>::from_elem((50, 60, channels), 40);
+                paste(&white, &window, &face, 1.0, Size::new(60, 50), &mut picture.view_mut());
+                if channels == 4 {
+                    assert!(picture.slice(ndarray::s![.., .., 3]).iter().all(|&alpha| alpha == 40));
+                }
+            }
+        }
+    }
+}
