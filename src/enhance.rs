@@ -146,7 +146,7 @@ impl<S: TensorSample> Enhancer<S> {
     ) -> Result<(Look, Duration, Upscaled), EnhanceError> {
         let Self { upscaler, temporal, .. } = self;
         let large = Size::of(&output.view());
-        if temporal.is_repeated(input, large) {
+        if temporal.is_repeated(input, large, &controls.temporal) {
             return Ok((Look::Repeated, Duration::ZERO, Upscaled::default()));
         }
         let looked = |temporal: &mut Temporal<S>| {
@@ -154,7 +154,10 @@ impl<S: TensorSample> Enhancer<S> {
             (temporal.look(input, large, &controls.temporal), started.elapsed())
         };
         let (look, looking, upscaled);
-        if controls.input_denoise > 0.0 {
+        if !temporal.works_on(Size::of(&input), &controls.temporal) {
+            (look, looking) = looked(temporal);
+            upscaled = run(upscaler, input, output);
+        } else if controls.input_denoise > 0.0 {
             (look, looking) = looked(temporal);
             let leaning = temporal.lean(input, controls.input_denoise);
             upscaled = run(upscaler, leaning.view(), output);

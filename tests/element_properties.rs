@@ -144,7 +144,7 @@ fn stats_and_active_provider_tell_the_truth() {
     let empty: gst::Structure = fresh.property("stats");
     assert_eq!((empty.name().as_str(), empty.get("frames")), ("facesr-stats", Ok(0_u64)));
 
-    let mut bench = Bench::new("bilinear-x2", &[("tile-size", "48")]);
+    let mut bench = Bench::new("bilinear-x2", &[("tile-size", "48"), ("temporal-mode", "off")]);
     let input = info(VideoFormat::I420, 100, 60);
     bench.info(&input);
     for n in 1..=3 {
@@ -158,7 +158,7 @@ fn stats_and_active_provider_tell_the_truth() {
     assert_eq!(stats.get::<String>("provider").unwrap(), "cpu");
     assert_eq!(bench.element.property::<String>("active-provider"), "cpu");
     assert!(stats.get::<String>("runtime").unwrap().contains("libonnxruntime"));
-    assert!(stats.get::<f64>("upscale-ms").unwrap() > 0.0);
+    assert!(stats.get::<gst::Structure>("stages-ms").unwrap().get::<f64>("upscale").unwrap() > 0.0);
     assert_eq!(stats.get::<gst::Array>("fallbacks").unwrap().len(), 0);
 }
 

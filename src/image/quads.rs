@@ -2,8 +2,8 @@
 
 use ndarray::{ArrayView2, ShapeBuilder};
 
-use super::{Sample, Size};
 use super::lanes::{Lanes, dispatched};
+use super::{Sample, Size};
 
 /// A pixel.
 pub type Quad = [f32; 4];
@@ -51,7 +51,10 @@ impl Quads {
 
     /// Every row, top to bottom, in bands of `count` rows, each with its border at both ends and all
     /// without the border above and below.
-    pub fn bands_mut(&mut self, count: usize) -> impl rayon::iter::IndexedParallelIterator<Item = BandMut<'_>> {
+    pub fn bands_mut(
+        &mut self,
+        count: usize,
+    ) -> impl rayon::iter::IndexedParallelIterator<Item = BandMut<'_>> {
         use rayon::prelude::*;
         let (stride, width, height) = (self.stride, self.size.width, self.size.height);
         let inside = &mut self.samples[BORDER * stride..(BORDER + height) * stride];

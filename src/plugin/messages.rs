@@ -1,11 +1,15 @@
 //! What the element tells its application: errors with an exit code for programs, and the
 //! statistics structure.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use crate::enhance::{EnhanceError, Report};
 use crate::infer::InferError;
+use crate::temporal::Look;
 
 /// Exit code of a program whose model or provider is not available.
 const EXIT_UNAVAILABLE: i32 = 4;
@@ -68,13 +72,30 @@ impl Failure {
     }
 }
 
+/// Numbers of frames that `stats` keeps of cuts.
+const CUTS: usize = 1000;
+
+/// Says that a scene begins: an element message `facesr-cut` with the frame's number, counted from 0, and its time.
+pub fn post_cut(element: &gst::Element, frame: u64, pts: Option<gst::ClockTime>) {
+    let cut = gst::Structure::builder("facesr-cut").field("frame", frame).field_if_some("pts", pts).build();
+    // Fails only for an element without a bus, which nobody listens to.
+    let _ = element.post_message(gst::message::Element::builder(cut).src(element).build());
+}
+
 /// What has happened since the element started.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     frames: u64,
     tiles: u64,
     tiles_left_out: u64,
-    upscale_seconds: f64,
+    repeated: u64,
+    cuts: VecDeque<u64>,
+    noise: f32,
+    /// Sum over frames.
+    past_share: f64,
+    upscale: Duration,
+    motion: Duration,
+    blend: Duration,
     /// What ran, filled when the network is loaded.
     pub model: String,
     /// The execution provider and what it does not run.
@@ -86,28 +107,48 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Counts a frame; gives a warning to post when a tile was left out for the first time.
-    pub fn count(&mut self, report: &Report) -> Option<String> {
+    /// Counts a frame; gives its number, and a warning to post when a tile was left out for the first time.
+    pub fn count(&mut self, report: &Report) -> (u64, Option<String>) {
+        let number = self.frames;
         self.frames += 1;
         self.tiles += report.tiles as u64;
-        self.upscale_seconds += report.upscale.as_secs_f64();
+        self.upscale += report.upscale;
+        self.motion += report.looking;
+        self.blend += report.blending;
+        match report.look {
+            Look::Repeated => self.repeated += 1,
+            Look::Compared { noise, share } => {
+                self.noise = noise;
+                self.past_share += f64::from(share);
+            }
+            Look::First { cut: true } => {
+                self.cuts.truncate(CUTS - 1);
+                self.cuts.push_front(number);
+            }
+            Look::First { cut: false } | Look::Alone => {}
+        }
         let first = self.tiles_left_out == 0 && report.tiles_left_out > 0;
         self.tiles_left_out += report.tiles_left_out as u64;
         if !first {
-            return None;
+            return (number, None);
         }
         let warning = format!(
             "network {} gave values that are no numbers, such tiles are resampled and counted in `stats` (first at frame {})",
-            self.model,
-            self.frames - 1
+            self.model, number
         );
         self.fallbacks.push(warning.clone());
-        Some(warning)
+        (number, Some(warning))
     }
 
     /// The structure of the property `stats`.
     pub fn structure(&self) -> gst::Structure {
-        let mean = if self.frames == 0 { 0.0 } else { self.upscale_seconds / self.frames as f64 };
+        let frames = self.frames.max(1) as f64;
+        let mean = |time: Duration| time.as_secs_f64() * 1000.0 / frames;
+        let stages = gst::Structure::builder("stages-ms")
+            .field("upscale", mean(self.upscale))
+            .field("motion", mean(self.motion))
+            .field("blend", mean(self.blend))
+            .build();
         gst::Structure::builder("facesr-stats")
             .field("frames", self.frames)
             .field("model", &self.model)
@@ -115,7 +156,11 @@ impl Stats {
             .field("runtime", &self.runtime)
             .field("tiles", self.tiles)
             .field("tiles-left-out", self.tiles_left_out)
-            .field("upscale-ms", mean * 1000.0)
+            .field("repeated", self.repeated)
+            .field("cuts", gst::Array::new(self.cuts.iter().rev()))
+            .field("noise", f64::from(self.noise))
+            .field("past-share", self.past_share / frames)
+            .field("stages-ms", stages)
             .field("fallbacks", gst::Array::new(&self.fallbacks))
             .build()
     }

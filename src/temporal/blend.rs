@@ -47,10 +47,7 @@ impl Blend {
             has_past: false,
             across: places(small.width, large.width),
             down: places(small.height, large.height),
-            scale: [
-                large.width as f32 / small.width as f32,
-                large.height as f32 / small.height as f32,
-            ],
+            scale: [large.width as f32 / small.width as f32, large.height as f32 / small.height as f32],
             difference: (mode == Mode::Quality).then(|| Quads::new(large)),
         }
     }
@@ -128,7 +125,9 @@ fn differ<S: Sample>(
         || Window::new(width),
         |window, ((mut output, mut present), mut difference)| {
             let rows = (present.first..).zip(rows_mut(&mut output));
-            for (((y, output), present), difference) in rows.zip(present.rows_mut()).zip(difference.rows_mut()) {
+            for (((y, output), present), difference) in
+                rows.zip(present.rows_mut()).zip(difference.rows_mut())
+            {
                 load_row(output, channels, present);
                 moving.row(y, window);
                 subtract_row(&window.moved, present, difference);
@@ -170,7 +169,12 @@ struct Window {
 
 impl Window {
     fn new(width: usize) -> Self {
-        Self { between: vec![], maps: vec![[0.0; 4]; width], taps: Taps::new(width), moved: vec![[0.0; 4]; width] }
+        Self {
+            between: vec![],
+            maps: vec![[0.0; 4]; width],
+            taps: Taps::new(width),
+            moved: vec![[0.0; 4]; width],
+        }
     }
 }
 

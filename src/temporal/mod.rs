@@ -9,6 +9,7 @@ mod thumbnail;
 use crate::flow::{self, Flow};
 use crate::image::{Picture, Sample, Size, View, ViewMut, rows_mut};
 use blend::Blend;
+use cut::CutDetector;
 use shadow::Shadow;
 
 /// How much work goes into it.
@@ -34,11 +35,13 @@ pub struct Controls {
     pub max_history: u32,
     /// Levels by which past and present may differ before they are distrusted, besides noise.
     pub tolerance: f32,
+    /// How different pictures begin a scene, see [`cut::THRESHOLD`]; nothing differs by more than 2.
+    pub cut_threshold: f32,
 }
 
 impl Default for Controls {
     fn default() -> Self {
-        Self { strength: 1.0, max_history: 8, tolerance: 3.0 }
+        Self { strength: 1.0, max_history: 8, tolerance: 3.0, cut_threshold: cut::THRESHOLD }
     }
 }
 
@@ -69,18 +72,27 @@ pub struct Temporal<S> {
     sizes: Option<(Size, Size)>,
     shadow: Option<Shadow>,
     blend: Option<Blend>,
+    cuts: CutDetector,
     last: Option<Picture<S>>,
 }
 
 impl<S: Sample> Temporal<S> {
     /// With nothing remembered.
     pub fn new(mode: Mode) -> Self {
-        Self { mode, sizes: None, shadow: None, blend: None, last: None }
+        Self {
+            mode,
+            sizes: None,
+            shadow: None,
+            blend: None,
+            cuts: CutDetector::new(cut::THRESHOLD),
+            last: None,
+        }
     }
 
     /// Forgets the past.
     pub fn reset(&mut self) {
         self.last = None;
+        self.cuts.reset();
         if let Some(shadow) = &mut self.shadow {
             shadow.forget();
         }
@@ -89,21 +101,23 @@ impl<S: Sample> Temporal<S> {
         }
     }
 
-    /// Whether frames of this size can be steadied.
-    fn works_on(&self, small: Size) -> bool {
-        self.mode != Mode::Off && small.width.min(small.height) >= flow::SMALLEST
+    /// Whether frames of this size are to be steadied, and can be.
+    pub fn works_on(&self, small: Size, controls: &Controls) -> bool {
+        let is_wanted = self.mode != Mode::Off && controls.strength > 0.0;
+        is_wanted && small.width.min(small.height) >= flow::SMALLEST
     }
 
     /// Whether `input` is the last one again, sample for sample, and its output still there.
-    pub fn is_repeated(&self, input: View<'_, S>, large: Size) -> bool {
-        let same_sizes = self.sizes == Some((Size::of(&input), large));
-        same_sizes && self.last.as_ref().is_some_and(|last| last.view() == input)
+    pub fn is_repeated(&self, input: View<'_, S>, large: Size, controls: &Controls) -> bool {
+        let small = Size::of(&input);
+        let has_output = self.sizes == Some((small, large)) && self.works_on(small, controls);
+        has_output && self.last.as_ref().is_some_and(|last| last.view() == input)
     }
 
     /// Looks at an input, of which an output of size `large` is being made.
     pub fn look(&mut self, input: View<'_, S>, large: Size, controls: &Controls) -> Look {
         let small = Size::of(&input);
-        if !self.works_on(small) || controls.strength <= 0.0 {
+        if !self.works_on(small, controls) {
             self.reset();
             return Look::Alone;
         }
@@ -118,9 +132,11 @@ impl<S: Sample> Temporal<S> {
         }
         let Some(shadow) = &mut self.shadow else { return Look::Alone };
         shadow.load(input);
-        if !shadow.has_past() {
+        self.cuts.set_threshold(controls.cut_threshold);
+        let cut = self.cuts.look(shadow.luma()).cut;
+        if cut || !shadow.has_past() {
             shadow.begin();
-            return Look::First { cut: false };
+            return Look::First { cut };
         }
         let guide = shadow.compare(controls);
         Look::Compared { noise: guide.noise, share: guide.share }
@@ -175,4 +191,3 @@ fn smooth_step((from, to): (f32, f32), value: f32) -> f32 {
     let t = larger(smaller((value - from) / (to - from), 1.0), 0.0);
     t * t * (3.0 - 2.0 * t)
 }
-

@@ -54,13 +54,16 @@ pub struct ElementOptions {
     /// Levels of 255 by which past and present may differ, besides noise [default: 3]
     #[arg(long, value_name = "LEVELS")]
     pub temporal_tolerance: Option<f64>,
+    /// How different a frame must be to begin a new scene, 0 to 2, which is never [default: 0.7]
+    #[arg(long, value_name = "DIFFERENCE")]
+    pub scene_cut_threshold: Option<f64>,
     /// How far the network's input leans on the past, which has less noise: 0 to 1 [default: 0]
     #[arg(long, value_name = "SHARE")]
     pub input_denoise: Option<f64>,
 }
 
 impl ElementOptions {
-    fn rows(&self) -> [(&'static str, Option<String>); 15] {
+    fn rows(&self) -> [(&'static str, Option<String>); 16] {
         [
             ("model", text(&self.model)),
             ("scale", text(&self.scale)),
@@ -76,6 +79,7 @@ impl ElementOptions {
             ("temporal-strength", text(&self.temporal_strength)),
             ("temporal-max-history", text(&self.temporal_max_history)),
             ("temporal-tolerance", text(&self.temporal_tolerance)),
+            ("scene-cut-threshold", text(&self.scene_cut_threshold)),
             ("input-denoise", text(&self.input_denoise)),
         ]
     }

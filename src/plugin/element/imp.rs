@@ -16,13 +16,14 @@ use once_cell::sync::Lazy;
 
 use super::caps;
 use super::lane::{NOT_TAKEN, State, describe};
-use super::settings::{ExecutionProvider, MEMORY_LIMIT, Settings, TemporalMode};
+use super::settings::{ExecutionProvider, MEMORY_LIMIT, SCENE_CUT_THRESHOLD, Settings, TemporalMode};
 use crate::enhance::EnhanceError;
 use crate::infer::{Cancel, InferError};
 use crate::model::registry;
 use crate::plugin::CAT;
 use crate::plugin::frame::{size, working_bits};
-use crate::plugin::messages::{Failure, Stats};
+use crate::plugin::messages::{self, Failure, Stats};
+use crate::temporal::Look;
 
 /// See [`super::FaceSr`].
 #[derive(Default, glib::Properties)]
@@ -71,6 +72,9 @@ pub struct FaceSr {
     #[property(name = "temporal-tolerance", type = f64, member = temporal_tolerance, get, set,
         nick = "Temporal tolerance", blurb = "Levels of 255 by which past and present may differ, besides noise, before the past is distrusted: more is calmer, less shows faint changes at once",
         builder().minimum(0.0).maximum(64.0).default_value(3.0).mutable_playing().controllable())]
+    #[property(name = "scene-cut-threshold", type = f64, member = scene_cut_threshold, get, set,
+        nick = "Scene cut threshold", blurb = "How different a frame must be to begin a new scene, which takes nothing from the past: 0 is alike, 1 has nothing in common, 2 is never reached",
+        builder().minimum(0.0).maximum(2.0).default_value(SCENE_CUT_THRESHOLD).mutable_playing().controllable())]
     #[property(name = "input-denoise", type = f64, member = input_denoise, get, set,
         nick = "Input denoise", blurb = "How far the network's input leans on what was seen before, which has less noise: 0 is the input as it is, 1 is for film grain, with a temporal-max-history of 3 or 4",
         builder().minimum(0.0).maximum(1.0).default_value(0.0).mutable_playing().controllable())]
@@ -223,7 +227,7 @@ impl ObjectImpl for FaceSr {
         static PROPERTIES: Lazy<Vec<glib::ParamSpec>> = Lazy::new(|| {
             let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                 .nick("Statistics")
-                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, upscale-ms (mean per frame), fallbacks")
+                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000 frames that began a scene), noise (levels of 255, last frame), past-share (mean share of the past in a frame), stages-ms (mean of upscale, motion beside it, blend), fallbacks")
                 .read_only()
                 .build();
             FaceSr::derived_properties().iter().cloned().chain([stats]).collect()
@@ -319,7 +323,12 @@ impl BaseTransformImpl for FaceSr {
     fn sink_event(&self, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::FlushStart(_) => self.cancel(),
-            gst::EventView::FlushStop(_) => self.resume(),
+            gst::EventView::FlushStop(_) => {
+                self.state().forget();
+                self.resume();
+            }
+            // Whatever it shows next is no neighbour of what was shown.
+            gst::EventView::Segment(_) => self.state().forget(),
             _ => {}
         }
         self.parent_sink_event(event)
@@ -385,7 +394,10 @@ impl VideoFilterImpl for FaceSr {
         let done = self.state().process(inframe, outframe, &controls);
         match done {
             Ok(report) => {
-                let warning = self.stats.lock().unwrap().count(&report);
+                let (number, warning) = self.stats.lock().unwrap().count(&report);
+                if report.look == (Look::First { cut: true }) {
+                    messages::post_cut(self.obj().upcast_ref(), number, inframe.buffer().pts());
+                }
                 if let Some(warning) = warning {
                     gst::element_imp_warning!(self, gst::StreamError::Failed, ("{warning}"));
                 }

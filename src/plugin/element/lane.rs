@@ -46,8 +46,9 @@ impl FrameTimes {
     fn of(frame: &VideoFrameRef<&gst::BufferRef>) -> Self {
         let fps = frame.info().fps();
         let by_rate = || {
-            let second = gst::ClockTime::SECOND;
-            second.mul_div_floor(u64::try_from(fps.denom()).ok()?, u64::try_from(fps.numer()).ok()?)
+            // Variable rates are 0/1.
+            let frames = u64::try_from(fps.numer()).ok().filter(|&frames| frames > 0)?;
+            gst::ClockTime::SECOND.mul_div_floor(u64::try_from(fps.denom()).ok()?, frames)
         };
         let buffer = frame.buffer();
         Self { start: buffer.pts(), duration: buffer.duration().or_else(by_rate) }
@@ -73,6 +74,11 @@ impl<S: TensorSample> Lane<S> {
         let from = Conversion::new(input, Direction::In)?;
         self.formats = Some((from, Conversion::new(output, Direction::Out)?));
         Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.enhancer.reset();
+        self.times = None;
     }
 
     fn process(
@@ -145,6 +151,15 @@ impl State {
             Self::Empty => None,
             Self::Eight(lane) => lane.enhancer.loaded(),
             Self::Sixteen(lane) => lane.enhancer.loaded(),
+        }
+    }
+
+    /// Forgets the past.
+    pub fn forget(&mut self) {
+        match self {
+            Self::Empty => {}
+            Self::Eight(lane) => lane.forget(),
+            Self::Sixteen(lane) => lane.forget(),
         }
     }
 

@@ -47,7 +47,10 @@ pub enum TemporalMode {
     #[enum_value(name = "Motion at half of the input's size", nick = "balanced")]
     Balanced,
     /// Motion at full size, detail guarded.
-    #[enum_value(name = "Motion at the input's size where there is little noise, fine detail guarded", nick = "quality")]
+    #[enum_value(
+        name = "Motion at the input's size where there is little noise, fine detail guarded",
+        nick = "quality"
+    )]
     Quality,
 }
 
@@ -78,6 +81,9 @@ impl From<ExecutionProvider> for Choice {
 /// result, do not depend on the machine.
 pub const MEMORY_LIMIT: u32 = 2048;
 
+/// Default of `scene-cut-threshold`, the detector's own.
+pub const SCENE_CUT_THRESHOLD: f64 = 0.7;
+
 /// Values of the properties.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -95,6 +101,7 @@ pub struct Settings {
     pub temporal_strength: f64,
     pub temporal_max_history: u32,
     pub temporal_tolerance: f64,
+    pub scene_cut_threshold: f64,
     pub input_denoise: f64,
 }
 
@@ -115,6 +122,7 @@ impl Default for Settings {
             temporal_strength: 1.0,
             temporal_max_history: 8,
             temporal_tolerance: 3.0,
+            scene_cut_threshold: SCENE_CUT_THRESHOLD,
             input_denoise: 0.0,
         }
     }
@@ -153,6 +161,7 @@ impl Settings {
                 strength: self.temporal_strength as f32,
                 max_history: self.temporal_max_history,
                 tolerance: self.temporal_tolerance as f32,
+                cut_threshold: self.scene_cut_threshold as f32,
             },
             input_denoise: self.input_denoise as f32,
         }

@@ -33,7 +33,7 @@ impl Summary {
     }
 
     /// Everything the element tells, with the fields that are promised filled in:
-    /// `frames`, `seconds`, `fps` (of the whole run), `provider`, `models`,
+    /// `frames`, `seconds`, `fps` (of the whole run), `provider`, `models`, `cuts`, `stages_ms`,
     /// `fallbacks`, `warnings`.
     pub fn to_json(&self) -> Value {
         let mut all = self.element.clone();
@@ -43,6 +43,10 @@ impl Summary {
             (None, None) => json!([]),
         };
         all.insert("models".into(), models);
+        // The one name that is not the element's own: a contract of `--stats`.
+        if let Some(stages) = all.remove("stages-ms") {
+            all.insert("stages_ms".into(), stages);
+        }
         all.entry("provider").or_insert(Value::Null);
         all.entry("fallbacks").or_insert_with(|| json!([]));
         all.insert("frames".into(), self.frames.into());
