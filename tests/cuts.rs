@@ -269,12 +269,18 @@ fn the_threshold_holds_from_the_next_picture_on() {
     detector.set_threshold(THRESHOLD);
     let look = detector.look(first.view());
     assert!(look.cut);
-    // Both differences have to be above it.
-    for (threshold, cut) in
-        [(look.a.min(look.b) - 0.01, true), (look.a.min(look.b), false), (look.a.max(look.b), false)]
-    {
-        let mut detector = CutDetector::new(threshold);
-        detector.look(second.view());
-        assert_eq!(detector.look(first.view()).cut, cut, "{threshold}: {look:?}");
+    // Both differences have to be above it, whichever is the smaller one.
+    let mut smaller = [false; 2];
+    for seed in 0..12 {
+        let (first, second) = (still(USUAL, seed), still(USUAL, seed + 100));
+        let seen = self::look(&first, &second);
+        smaller[usize::from(seen.a < seen.b)] = true;
+        let (least, most) = (seen.a.min(seen.b), seen.a.max(seen.b));
+        for (threshold, cut) in [(least - 0.01, true), (least, false), (most, false)] {
+            let mut detector = CutDetector::new(threshold);
+            detector.look(first.view());
+            assert_eq!(detector.look(second.view()).cut, cut, "{threshold}: {seen:?}");
+        }
     }
+    assert_eq!(smaller, [true; 2], "each is the smaller one somewhere");
 }
