@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::face::detect::Detection;
+use crate::face::{self, FaceError, FaceReport, Faces, Plan};
 use crate::image::resample::Resampler;
 use crate::image::{Sample, Size, View, ViewMut, copy, rows, rows_mut};
 use crate::infer::onnx::{OnnxNetwork, Options, TensorSample};
@@ -36,6 +38,8 @@ pub struct Settings {
     pub memory_limit: usize,
     /// Steadying from frame to frame.
     pub temporal: temporal::Mode,
+    /// Faces; how networks are run and where files lie is taken from here.
+    pub faces: face::Settings,
 }
 
 /// What may change from frame to frame.
@@ -45,6 +49,8 @@ pub struct Controls {
     pub temporal: temporal::Controls,
     /// How far the network's input leans on the history, which has less noise: 0 to 1.
     pub input_denoise: f32,
+    /// Restoring faces.
+    pub faces: face::Controls,
 }
 
 /// Why there is no enhancer, or no frame.
@@ -56,6 +62,19 @@ pub enum EnhanceError {
     /// Running it.
     #[error(transparent)]
     Infer(#[from] InferError),
+    /// A network for faces that is none.
+    #[error(transparent)]
+    Face(FaceError),
+}
+
+impl From<FaceError> for EnhanceError {
+    fn from(error: FaceError) -> Self {
+        match error {
+            FaceError::Model(error) => Self::Model(error),
+            FaceError::Infer(error) => Self::Infer(error),
+            error => Self::Face(error),
+        }
+    }
 }
 
 impl From<runtime::RuntimeError> for EnhanceError {
@@ -73,6 +92,8 @@ pub struct Report {
     pub tiles_left_out: usize,
     /// What the frame was to the past.
     pub look: Look,
+    /// What became of its faces.
+    pub faces: FaceReport,
     /// Time in the upscaler.
     pub upscale: Duration,
     /// Time of looking at the input, which may pass beside the upscaler's.
@@ -86,6 +107,11 @@ pub struct Report {
 pub struct Enhancer<S> {
     upscaler: Option<Upscaler<S>>,
     temporal: Temporal<S>,
+    faces: Option<Faces>,
+    /// Why faces are left to the upscaler.
+    faces_left: Option<String>,
+    takes_faces: bool,
+    given: Vec<Detection>,
     alpha: Resampler,
     loaded: Option<Loaded>,
 }
@@ -114,7 +140,17 @@ impl<S: TensorSample> Enhancer<S> {
         let opened = settings.model.as_ref().map(|model| open_upscaler(settings, model)).transpose()?;
         let (upscaler, loaded) = opened.unzip();
         let temporal = Temporal::new(settings.temporal);
-        Ok(Self { upscaler, temporal, alpha: Resampler::default(), loaded })
+        let (faces, faces_left) = open_faces(settings, loaded.as_ref())?;
+        Ok(Self {
+            upscaler,
+            temporal,
+            faces,
+            faces_left,
+            takes_faces: settings.faces.source == face::Source::Meta,
+            given: Vec::new(),
+            alpha: Resampler::default(),
+            loaded,
+        })
     }
 
     /// Fills `output` with the enhanced `input`. Both have three channels, or four of which
@@ -129,12 +165,13 @@ impl<S: TensorSample> Enhancer<S> {
         controls: &Controls,
     ) -> Result<Report, EnhanceError> {
         let (look, looking, upscaled) = self.look_and_upscale(input, output.view_mut(), controls)?;
+        let faces = self.restore_faces(look, input, &mut output, controls)?;
         let started = Instant::now();
         self.temporal.steady(look, &mut output);
         let blending = started.elapsed();
         self.pass_alpha(input, output);
         let (tiles, tiles_left_out, upscale) = (upscaled.tiles, upscaled.left_out, upscaled.time);
-        Ok(Report { tiles, tiles_left_out, look, upscale, looking, blending })
+        Ok(Report { tiles, tiles_left_out, look, faces, upscale, looking, blending })
     }
 
     /// The small picture is looked at beside the network, unless the network is to see what came of it.
@@ -169,15 +206,48 @@ impl<S: TensorSample> Enhancer<S> {
             });
         }
         if upscaled.is_err() {
-            self.temporal.reset();
+            self.reset();
         }
         Ok((look, looking, upscaled?))
+    }
+
+    /// Faces are followed along the motion that steadies, and restored before the past is blended in.
+    fn restore_faces(
+        &mut self,
+        look: Look,
+        input: View<'_, S>,
+        output: &mut ViewMut<'_, S>,
+        controls: &Controls,
+    ) -> Result<FaceReport, EnhanceError> {
+        let Some(faces) = &mut self.faces else { return Ok(FaceReport::default()) };
+        if look == Look::Repeated {
+            return Ok(faces.report());
+        }
+        let given = std::mem::take(&mut self.given);
+        let given = self.takes_faces.then_some(&given[..]);
+        let flow = matches!(look, Look::Compared { .. }).then(|| self.temporal.flow()).flatten();
+        let result = match faces.follow(input, flow, matches!(look, Look::First { .. }), given) {
+            Ok(_) => faces.restore(input, output, &controls.faces),
+            Err(error) => Err(error),
+        };
+        if result.is_err() {
+            self.reset();
+        }
+        Ok(result?)
+    }
+
+    /// Names the faces of the next frame, for [`face::Source::Meta`].
+    pub fn give_faces(&mut self, given: Vec<Detection>) {
+        self.given = given;
     }
 
     /// Forgets the past. Call it wherever frames stop being neighbours. A cancelled run stays
     /// cancelled: the flush that asked for it says when it is over.
     pub fn reset(&mut self) {
         self.temporal.reset();
+        if let Some(faces) = &mut self.faces {
+            faces.reset();
+        }
     }
 
     fn pass_alpha(&mut self, input: View<'_, S>, mut output: ViewMut<'_, S>) {
@@ -201,6 +271,27 @@ impl<S: TensorSample> Enhancer<S> {
 }
 
 impl<S> Enhancer<S> {
+    /// The faces that are followed.
+    pub fn faces(&self) -> &[face::track::Track] {
+        self.faces.as_ref().map_or(&[], Faces::tracks)
+    }
+
+    /// Something is done with faces.
+    pub fn has_faces(&self) -> bool {
+        self.faces.is_some()
+    }
+
+    /// What restores faces, or why nothing does.
+    pub fn faces_done(&self) -> (Option<&str>, Option<&str>) {
+        (self.faces.as_ref().and_then(Faces::restorer), self.faces_left.as_deref())
+    }
+
+    /// What stops a frame that is under way on another thread: one for each network that takes long.
+    pub fn cancellers(&self) -> Vec<Arc<dyn Cancel>> {
+        let upscaler = self.loaded.as_ref().map(|loaded| loaded.canceller.clone());
+        upscaler.into_iter().chain(self.faces.as_ref().and_then(Faces::canceller)).collect()
+    }
+
     /// What upscales, `None` without a network.
     pub fn loaded(&self) -> Option<&Loaded> {
         self.loaded.as_ref()
@@ -221,6 +312,25 @@ fn open_upscaler<S: TensorSample>(
     let upscaler = Upscaler::new(Box::new(network), tiler);
     let loaded = Loaded { scale: upscaler.scale(), model: file.name, active, runtime, canceller };
     Ok((upscaler, loaded))
+}
+
+/// The face stage, if there is anything for it to do, else why there is not.
+fn open_faces(
+    settings: &Settings,
+    loaded: Option<&Loaded>,
+) -> Result<(Option<Faces>, Option<String>), EnhanceError> {
+    let faces = face::Settings {
+        options: settings.options.clone(),
+        beside: settings.beside.clone(),
+        ..settings.faces.clone()
+    };
+    match faces.plan(loaded.map(|loaded| loaded.active.provider))? {
+        Plan::Nothing(reason) => Ok((None, reason)),
+        plan => {
+            let runtime = runtime::load(settings.runtime.as_deref(), settings.beside.as_deref())?;
+            Ok((Faces::open(&faces, &plan, runtime)?, None))
+        }
+    }
 }
 
 /// What the upscaler did.

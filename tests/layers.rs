@@ -12,9 +12,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("upscale", &["image", "infer", "model"]),
     ("temporal", &["flow", "image"]),
     ("face", &["flow", "image", "infer", "model"]),
-    ("enhance", &["image", "infer", "model", "temporal", "upscale"]),
+    ("enhance", &["face", "image", "infer", "model", "temporal", "upscale"]),
     ("metrics", &["image", "infer", "model"]),
-    ("plugin", &["enhance", "image", "infer", "model", "temporal"]),
+    ("plugin", &["enhance", "face", "image", "infer", "model", "temporal"]),
 ];
 
 /// Crates that only one layer may name.

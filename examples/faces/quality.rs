@@ -4,78 +4,82 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use gstfacesr::enhance::{self, Enhancer};
 use gstfacesr::face::align::to_face;
-use gstfacesr::face::detect::Detector;
 use gstfacesr::face::geometry::{Point, Rect};
 use gstfacesr::face::mask::mask;
 use gstfacesr::face::track::Track;
-use gstfacesr::face::{Controls, Faces, Settings, restore};
+use gstfacesr::face::{Controls, Mode, Settings};
 use gstfacesr::image::{Picture, Size, crop};
-use gstfacesr::infer::onnx::{OnnxNetwork, Options};
+use gstfacesr::infer::onnx::Options;
 use gstfacesr::infer::runtime;
-use gstfacesr::infer::tile::{Limits, Tiler};
 use gstfacesr::metrics::Colours;
 use gstfacesr::metrics::perceptual::Perceptual;
 use gstfacesr::metrics::plane::{luma, planar};
 use gstfacesr::metrics::psnr::psnr;
 use gstfacesr::metrics::ssim::ssim;
-use gstfacesr::model::contract::Upscaler as File;
 use gstfacesr::model::registry;
-use gstfacesr::upscale::Upscaler;
+use gstfacesr::temporal;
 use gstreamer_app::gst;
 use gstreamer_app::gst::prelude::*;
 
 use crate::clip::{Clip, save};
-use crate::found::{SMALLEST, name};
+use crate::found::name;
 
 /// Where the mask has nearly gone: the boundary of the paste.
 const BOUNDARY: std::ops::Range<f32> = 0.005..0.15;
 
-/// The networks of a run.
-pub struct Stage {
-    upscaler: Upscaler<u8>,
-    faces: Faces,
-    controls: Controls,
+/// The path of a frame, and where its faces are.
+pub struct Stage(Enhancer<u8>, Controls);
+
+/// Which stages run.
+#[derive(Clone, Copy, PartialEq)]
+enum Run {
+    /// The upscaler alone.
+    Plain,
+    /// Faces restored, each frame for itself.
+    Alone,
+    /// Faces restored over time.
+    Followed,
+    /// And the picture steadied.
+    Steadied,
 }
 
+const RUNS: [(&str, Run); 4] = [
+    ("not restored", Run::Plain),
+    ("restored frame by frame", Run::Alone),
+    ("restored, followed", Run::Followed),
+    ("restored, steadied", Run::Steadied),
+];
+
 impl Stage {
-    /// Loads an upscaler of x2 and a restorer.
-    pub fn open(restorer: &str, controls: Controls) -> Result<Self, Box<dyn Error>> {
-        let (runtime, options) = (runtime::load(None, None)?, Options::default());
-        let file = File::read(&registry::resolve("span-x2", None, None)?)?;
-        let limits = Limits { pixels: 1 << 30, overlap: file.overlap };
-        let network = OnnxNetwork::<u8>::load(runtime, &file, &options)?;
-        let upscaler = Upscaler::new(Box::new(network), Tiler::new(limits));
-        let detector =
-            Detector::load(runtime, &registry::resolve_detector("auto", None)?, &options, 0.75 * SMALLEST)?;
-        let restorer = restore::open(runtime, &registry::resolve(restorer, None, None)?, &options)?;
-        let faces = Faces::new(&Settings::default(), Some(detector), Some(restorer));
-        Ok(Self { upscaler, faces, controls })
+    fn open(restorer: &str, run: Run, controls: Controls) -> Result<Self, Box<dyn Error>> {
+        let mode = if run == Run::Plain { Mode::Detect } else { Mode::Auto };
+        let settings = enhance::Settings {
+            model: Some("span-x2".into()),
+            factor: Some(2.0),
+            options: Options::default(),
+            runtime: None,
+            beside: None,
+            tile_size: 0,
+            tile_overlap: 0,
+            memory_limit: 1 << 32,
+            temporal: if run == Run::Steadied { temporal::Mode::Balanced } else { temporal::Mode::Off },
+            faces: Settings { mode, model: restorer.into(), ..Settings::default() },
+        };
+        Ok(Self(Enhancer::open(&settings)?, controls))
     }
 
-    /// The picture upscaled, and with its faces restored.
-    fn run(
-        &mut self,
-        small: &Picture<u8>,
-        per_frame: bool,
-    ) -> Result<(Picture<u8>, Picture<u8>), Box<dyn Error>> {
+    fn run(&mut self, small: &Picture<u8>) -> Result<Picture<u8>, Box<dyn Error>> {
         let size = Size::of(&small.view()).times(2);
-        let mut plain = Picture::zeros((size.height, size.width, 3));
-        self.upscaler.run(small.view(), plain.view_mut())?;
-        let mut restored = plain.clone();
-        if per_frame {
-            self.faces.forget_looks();
-        }
-        self.faces.follow(small.view(), None, false, None)?;
-        let report = self.faces.restore(small.view(), &mut restored.view_mut(), &self.controls)?;
-        if let Some(failure) = report.failure {
-            return Err(failure.into());
-        }
-        Ok((plain, restored))
+        let mut large = Picture::zeros((size.height, size.width, 3));
+        let controls = enhance::Controls { faces: self.1, ..enhance::Controls::default() };
+        let report = self.0.process(small.view(), large.view_mut(), &controls)?;
+        report.faces.failure.map_or(Ok(large), |failure| Err(failure.into()))
     }
 
     fn main(&self) -> Option<&Track> {
-        self.faces.tracks().iter().max_by(|a, b| a.area.area().total_cmp(&b.area.area()))
+        self.0.faces().iter().max_by(|a, b| a.area.area().total_cmp(&b.area.area()))
     }
 }
 
@@ -179,26 +183,35 @@ pub fn truth(media: &Path, restorer: &str, frames: usize, controls: Controls) ->
         controls.strength, controls.fidelity
     );
     for (small, large) in clips {
-        let mut sums: [Sums; 3] = Default::default();
-        let mut stages = [Stage::open(restorer, controls)?, Stage::open(restorer, controls)?];
+        let mut sums: [Sums; 4] = Default::default();
+        let mut stages = Vec::new();
+        for (_, run) in RUNS {
+            stages.push((run, Stage::open(restorer, run, controls)?));
+        }
         let (mut at, mut height, mut seam) = (None, 0.0, (0.0, 0.0));
         let start = Instant::now();
         for (number, (small_frame, truth)) in
             Clip::open(&small)?.zip(Clip::open(&large)?).take(frames).enumerate()
         {
-            let (plain, alone) = stages[0].run(&small_frame, true)?;
-            let (_, steady) = stages[1].run(&small_frame, false)?;
-            let Some(track) = stages[1].main() else { continue };
+            let mut made = Vec::new();
+            for (run, stage) in &mut stages {
+                if *run == Run::Alone {
+                    stage.0.reset();
+                }
+                made.push(stage.run(&small_frame)?);
+            }
+            let Some(track) = stages[2].1.main() else { continue };
             let place = *at.get_or_insert_with(|| place(track, Size::of(&truth.view())));
             height = track.area.height;
-            let (one, other) = seams(&plain, &steady, track);
+            let (one, other) = seams(&made[0], &made[2], track);
             seam = (seam.0 + one, seam.1 + other);
-            for (sums, test) in sums.iter_mut().zip([&plain, &alone, &steady]) {
+            for (sums, test) in sums.iter_mut().zip(&made) {
                 sums.add(test, &truth, place, &mut network)?;
             }
             if number + 1 == frames {
                 let shown = std::env::temp_dir().join(format!("face-{}-{restorer}.png", name(&small)));
-                save(&side_by_side(&[&plain, &alone, &steady, &truth], place), &shown)?;
+                let pictures: Vec<&Picture<u8>> = made.iter().chain([&truth]).collect();
+                save(&side_by_side(&pictures, place), &shown)?;
             }
         }
         println!(
@@ -207,9 +220,7 @@ pub fn truth(media: &Path, restorer: &str, frames: usize, controls: Controls) ->
             seam.1 / seam.0,
             start.elapsed().as_secs_f64() / frames as f64
         );
-        for (sums, what) in
-            sums.iter().zip(["not restored", "restored frame by frame", "restored, with memory"])
-        {
+        for (sums, (what, _)) in sums.iter().zip(RUNS) {
             sums.print(what);
         }
     }
@@ -268,12 +279,13 @@ pub fn steps(media: &Path, restorer: &str, controls: Controls) -> Result<(), Box
     for (what, clip) in
         [("pyfeat_face_noface, its last 60 frames", leaves), ("a face enters and leaves", enters.collect())]
     {
-        let mut stage = Stage::open(restorer, controls)?;
+        let mut stages =
+            [Stage::open(restorer, Run::Plain, controls)?, Stage::open(restorer, Run::Followed, controls)?];
         let (mut before, mut last) = (None, None);
         let (mut worst, mut worst_mean, mut count) = (0.0_f64, (0.0, 0.0), 0);
         for small in &clip {
-            let (plain, pasted) = stage.run(small, false)?;
-            let at = stage.main().map(|track| place(track, Size::of(&plain.view()))).or(last);
+            let (plain, pasted) = (stages[0].run(small)?, stages[1].run(small)?);
+            let at = stages[1].main().map(|track| place(track, Size::of(&plain.view()))).or(last);
             last = at;
             let Some(at) = at else { continue };
             let size = Size::new(at.width as usize, at.height as usize);

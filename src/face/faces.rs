@@ -107,11 +107,6 @@ impl Faces {
         self.known.clear();
     }
 
-    /// Forgets what restored faces looked like, not where they are: the next frame is restored on its own.
-    pub fn forget_looks(&mut self) {
-        self.known.values_mut().for_each(|known| known.memory = None);
-    }
-
     /// The restorer's name, where there is one.
     pub fn restorer(&self) -> Option<&str> {
         self.restorer.as_deref().map(Restorer::name)
@@ -225,7 +220,8 @@ impl Faces {
         Ok(report)
     }
 
-    fn report(&self) -> FaceReport {
+    /// What there is to say of the frame that was followed last, before anything is restored.
+    pub fn report(&self) -> FaceReport {
         let there = self.tracker.tracks().iter().filter(|track| track.confirmed() && track.found());
         FaceReport {
             faces: there.count(),

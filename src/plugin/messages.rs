@@ -7,6 +7,7 @@ use std::time::Duration;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use super::face_stats::FaceStats;
 use crate::enhance::{EnhanceError, Report};
 use crate::infer::InferError;
 use crate::temporal::Look;
@@ -96,6 +97,8 @@ pub struct Stats {
     upscale: Duration,
     motion: Duration,
     blend: Duration,
+    /// Faces.
+    pub faces: FaceStats,
     /// What ran, filled when the network is loaded.
     pub model: String,
     /// The execution provider and what it does not run.
@@ -112,6 +115,7 @@ impl Stats {
         let number = self.frames;
         self.frames += 1;
         self.tiles += report.tiles as u64;
+        let failed = self.faces.count(&report.faces);
         self.upscale += report.upscale;
         self.motion += report.looking;
         self.blend += report.blending;
@@ -130,7 +134,8 @@ impl Stats {
         let first = self.tiles_left_out == 0 && report.tiles_left_out > 0;
         self.tiles_left_out += report.tiles_left_out as u64;
         if !first {
-            return (number, None);
+            self.fallbacks.extend(failed.clone());
+            return (number, failed);
         }
         let warning = format!(
             "network {} gave values that are no numbers, such tiles are resampled and counted in `stats` (first at frame {})",
@@ -161,6 +166,7 @@ impl Stats {
             .field("noise", f64::from(self.noise))
             .field("past-share", self.past_share / frames)
             .field("stages-ms", stages)
+            .field("faces", self.faces.structure(self.frames))
             .field("fallbacks", gst::Array::new(&self.fallbacks))
             .build()
     }

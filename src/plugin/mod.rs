@@ -1,6 +1,7 @@
 //! The GStreamer element `facesr`. The only module that names GStreamer.
 
 mod element;
+mod face_stats;
 pub mod frame;
 mod messages;
 

@@ -60,10 +60,35 @@ pub struct ElementOptions {
     /// How far the network's input leans on the past, which has less noise: 0 to 1 [default: 0]
     #[arg(long, value_name = "SHARE")]
     pub input_denoise: Option<f64>,
+    /// What is done with faces: off, detect or auto, which restores them where --face-model is given or a GPU is
+    /// there [default: auto]
+    #[arg(long, value_name = "NAME")]
+    pub face_mode: Option<String>,
+    /// Restorer of faces: the path of an ONNX file, or an upscaler by name, such as realesrgan-x4plus [default: auto]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub face_model: Option<String>,
+    /// Network that finds faces: yunet, centerface or the path of an ONNX file [default: auto]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub face_detector: Option<String>,
+    /// Share of the restored face in the picture, 0 to 1 [default: 1]
+    #[arg(long, value_name = "SHARE")]
+    pub face_strength: Option<f64>,
+    /// Resemblance of faces (1) against invention (0) [default: 0.5]
+    #[arg(long, value_name = "SHARE")]
+    pub face_fidelity: Option<f64>,
+    /// Frames from one search for faces to the next [default: 5]
+    #[arg(long, value_name = "FRAMES")]
+    pub face_detect_interval: Option<u32>,
+    /// Height of the smallest face that is restored, in pixels of the input [default: 24]
+    #[arg(long, value_name = "PIXELS")]
+    pub face_min_size: Option<u32>,
+    /// Faces restored in a frame at most, the largest ones [default: 16]
+    #[arg(long, value_name = "NUMBER")]
+    pub face_max: Option<u32>,
 }
 
 impl ElementOptions {
-    fn rows(&self) -> [(&'static str, Option<String>); 16] {
+    fn rows(&self) -> [(&'static str, Option<String>); 24] {
         [
             ("model", text(&self.model)),
             ("scale", text(&self.scale)),
@@ -81,6 +106,14 @@ impl ElementOptions {
             ("temporal-tolerance", text(&self.temporal_tolerance)),
             ("scene-cut-threshold", text(&self.scene_cut_threshold)),
             ("input-denoise", text(&self.input_denoise)),
+            ("face-mode", text(&self.face_mode)),
+            ("face-model", text(&self.face_model)),
+            ("face-detector", text(&self.face_detector)),
+            ("face-strength", text(&self.face_strength)),
+            ("face-fidelity", text(&self.face_fidelity)),
+            ("face-detect-interval", text(&self.face_detect_interval)),
+            ("face-min-size", text(&self.face_min_size)),
+            ("face-max", text(&self.face_max)),
         ]
     }
 

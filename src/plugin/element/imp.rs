@@ -16,7 +16,10 @@ use once_cell::sync::Lazy;
 
 use super::caps;
 use super::lane::{NOT_TAKEN, State, describe};
-use super::settings::{ExecutionProvider, MEMORY_LIMIT, SCENE_CUT_THRESHOLD, Settings, TemporalMode};
+use super::regions;
+use super::settings::{
+    ExecutionProvider, FaceMode, FaceSource, MEMORY_LIMIT, SCENE_CUT_THRESHOLD, Settings, TemporalMode,
+};
 use crate::enhance::EnhanceError;
 use crate::infer::{Cancel, InferError};
 use crate::model::registry;
@@ -78,6 +81,33 @@ pub struct FaceSr {
     #[property(name = "input-denoise", type = f64, member = input_denoise, get, set,
         nick = "Input denoise", blurb = "How far the network's input leans on what was seen before, which has less noise: 0 is the input as it is, 1 is for film grain, with a temporal-max-history of 3 or 4",
         builder().minimum(0.0).maximum(1.0).default_value(0.0).mutable_playing().controllable())]
+    #[property(name = "face-mode", type = FaceMode, member = face_mode, get, set,
+        nick = "Face mode", blurb = "What is done with faces; `stats` tells what restores them, or why nothing does",
+        builder(FaceMode::default()).mutable_ready())]
+    #[property(name = "face-model", type = String, member = face_model, get, set,
+        nick = "Face model", blurb = "Restorer: the path of an ONNX file for aligned faces (GFPGAN, GPEN, RestoreFormer or CodeFormer, which have licences of their own) or an upscaler by name or path, run on faces alone; auto: see face-mode",
+        builder().default_value(Some(registry::AUTO)).mutable_ready())]
+    #[property(name = "face-detector", type = String, member = face_detector, get, set,
+        nick = "Face detector", blurb = "Network that finds faces: a name (auto, yunet, centerface) or the path of an ONNX file of either kind",
+        builder().default_value(Some(registry::AUTO)).mutable_ready())]
+    #[property(name = "face-source", type = FaceSource, member = face_source, get, set,
+        nick = "Face source", blurb = "Who finds faces: the detector or somebody upstream",
+        builder(FaceSource::default()).mutable_ready())]
+    #[property(name = "face-strength", type = f64, member = face_strength, get, set,
+        nick = "Face strength", blurb = "Share of the restored face in the picture: 0 leaves faces as they are; small faces get less of it in any case",
+        builder().minimum(0.0).maximum(1.0).default_value(1.0).mutable_playing().controllable())]
+    #[property(name = "face-fidelity", type = f64, member = face_fidelity, get, set,
+        nick = "Face fidelity", blurb = "Resemblance against invention: 1 keeps every detail that the input shows, its faults too, 0 keeps its light and colours alone",
+        builder().minimum(0.0).maximum(1.0).default_value(0.5).mutable_playing().controllable())]
+    #[property(name = "face-detect-interval", type = u32, member = face_detect_interval, get, set,
+        nick = "Face detect interval", blurb = "Frames from one detection to the next; between them faces are followed along the motion",
+        builder().minimum(1).maximum(250).default_value(5).mutable_ready())]
+    #[property(name = "face-min-size", type = u32, member = face_min_size, get, set,
+        nick = "Smallest face", blurb = "Height of a face, brow to chin, in pixels of the input, from which on it is restored; smaller ones cost time to find",
+        builder().minimum(8).maximum(4096).default_value(24).mutable_ready())]
+    #[property(name = "face-max", type = u32, member = face_max, get, set,
+        nick = "Most faces", blurb = "Faces that are restored in a frame, the largest ones; each costs time",
+        builder().minimum(1).maximum(1000).default_value(16).mutable_ready())]
     settings: Mutex<Settings>,
 
     #[property(name = "active-provider", type = String, get = Self::active_provider,
@@ -93,7 +123,7 @@ pub struct FaceSr {
     /// The last caps that were refused, in words.
     refused: Mutex<Option<String>>,
     /// Apart from the state, which is locked while a frame is under way.
-    canceller: Mutex<Option<Arc<dyn Cancel>>>,
+    cancellers: Mutex<Vec<Arc<dyn Cancel>>>,
 }
 
 impl FaceSr {
@@ -125,6 +155,7 @@ impl FaceSr {
         let line = {
             let mut stats = self.stats.lock().unwrap();
             describe(state.loaded(), &mut stats);
+            stats.faces.describe(state.faces_done());
             let refused = stats.fallbacks.iter().find(|line| line.starts_with(NOT_TAKEN));
             let refused = refused.map_or_else(String::new, |line| format!("; {line}"));
             state.loaded().map_or("no network".into(), |loaded| {
@@ -133,7 +164,10 @@ impl FaceSr {
             })
         };
         gst::info!(CAT, imp = self, "{line}");
-        *self.canceller.lock().unwrap() = state.loaded().map(|loaded| loaded.canceller.clone());
+        if let (_, Some(reason)) = state.faces_done() {
+            gst::info!(CAT, imp = self, "{reason}");
+        }
+        *self.cancellers.lock().unwrap() = state.cancellers();
         *self.state() = state;
         self.obj().notify("active-provider");
         Ok(())
@@ -149,7 +183,7 @@ impl FaceSr {
 
     fn close(&self) {
         *self.state() = State::default();
-        *self.canceller.lock().unwrap() = None;
+        self.cancellers.lock().unwrap().clear();
         *self.started.lock().unwrap() = None;
     }
 
@@ -197,20 +231,25 @@ impl FaceSr {
         self.load(&settings, working_bits(input))?;
         let restores = self.state().loaded().is_some_and(|loaded| loaded.scale == 1);
         let steadies = settings.temporal_mode != TemporalMode::Off;
-        self.obj().set_passthrough(keeps_size && !restores && !steadies);
+        self.obj().set_passthrough(keeps_size && !restores && !steadies && !self.state().has_faces());
         self.state().negotiate(input, output).map_err(|err| Failure::Caps(err.to_string()))
     }
 
+    /// Pixels of the output for each of the input, across and down.
+    fn scale(&self) -> (f32, f32) {
+        let sizes = |pad: &gst::Pad| Some(size(&VideoInfo::from_caps(pad.current_caps()?.as_ref()).ok()?));
+        let from_to = sizes(self.obj().sink_pad()).zip(sizes(self.obj().src_pad()));
+        from_to.map_or((1.0, 1.0), |(from, to)| {
+            (to.width as f32 / from.width as f32, to.height as f32 / from.height as f32)
+        })
+    }
+
     fn cancel(&self) {
-        if let Some(canceller) = &*self.canceller.lock().unwrap() {
-            canceller.cancel();
-        }
+        self.cancellers.lock().unwrap().iter().for_each(|canceller| canceller.cancel());
     }
 
     fn resume(&self) {
-        if let Some(canceller) = &*self.canceller.lock().unwrap() {
-            canceller.resume();
-        }
+        self.cancellers.lock().unwrap().iter().for_each(|canceller| canceller.resume());
     }
 }
 
@@ -227,7 +266,7 @@ impl ObjectImpl for FaceSr {
         static PROPERTIES: Lazy<Vec<glib::ParamSpec>> = Lazy::new(|| {
             let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                 .nick("Statistics")
-                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000 frames that began a scene), noise (levels of 255, last frame), past-share (mean share of the past in a frame), stages-ms (mean of upscale, motion beside it, blend), fallbacks")
+                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000 frames that began a scene), noise (levels of 255, last frame), past-share (mean), stages-ms (mean of upscale, motion beside it, blend), faces (max, mean, tracks, restored, failed, restorer, note), fallbacks")
                 .read_only()
                 .build();
             FaceSr::derived_properties().iter().cloned().chain([stats]).collect()
@@ -332,6 +371,22 @@ impl BaseTransformImpl for FaceSr {
             _ => {}
         }
         self.parent_sink_event(event)
+    }
+
+    fn transform(
+        &self,
+        inbuf: &gst::Buffer,
+        outbuf: &mut gst::BufferRef,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.settings().face_source == FaceSource::Meta {
+            let given = regions::faces(inbuf);
+            self.state().give_faces(given);
+        }
+        let done = self.parent_transform(inbuf, outbuf)?;
+        if self.settings().face_source == FaceSource::Detect {
+            regions::attach(self.state().faces(), self.scale(), outbuf);
+        }
+        Ok(done)
     }
 
     fn transform_meta<'a>(

@@ -1,6 +1,8 @@
 //! The enhancer for the samples of the negotiated format, and the way of a frame to it and
 //! from it.
 
+use std::sync::Arc;
+
 use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer_video as gst_video;
@@ -9,6 +11,9 @@ use gst_video::prelude::*;
 use gst_video::{VideoFrameRef, VideoInfo};
 
 use crate::enhance::{self, Controls, EnhanceError, Enhancer, Loaded, Report};
+use crate::face::detect::Detection;
+use crate::face::track::Track;
+use crate::infer::Cancel;
 use crate::infer::onnx::TensorSample;
 use crate::plugin::frame::{Conversion, Direction};
 use crate::plugin::messages::{Failure, Stats};
@@ -160,6 +165,51 @@ impl State {
             Self::Empty => {}
             Self::Eight(lane) => lane.forget(),
             Self::Sixteen(lane) => lane.forget(),
+        }
+    }
+
+    /// What stops a frame that is under way on another thread.
+    pub fn cancellers(&self) -> Vec<Arc<dyn Cancel>> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::Eight(lane) => lane.enhancer.cancellers(),
+            Self::Sixteen(lane) => lane.enhancer.cancellers(),
+        }
+    }
+
+    /// The faces that are followed.
+    pub fn faces(&self) -> &[Track] {
+        match self {
+            Self::Empty => &[],
+            Self::Eight(lane) => lane.enhancer.faces(),
+            Self::Sixteen(lane) => lane.enhancer.faces(),
+        }
+    }
+
+    /// Names the faces of the next frame.
+    pub fn give_faces(&mut self, given: Vec<Detection>) {
+        match self {
+            Self::Empty => {}
+            Self::Eight(lane) => lane.enhancer.give_faces(given),
+            Self::Sixteen(lane) => lane.enhancer.give_faces(given),
+        }
+    }
+
+    /// What restores faces, or why nothing does.
+    pub fn faces_done(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Self::Empty => (None, None),
+            Self::Eight(lane) => lane.enhancer.faces_done(),
+            Self::Sixteen(lane) => lane.enhancer.faces_done(),
+        }
+    }
+
+    /// Something is done with faces.
+    pub fn has_faces(&self) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::Eight(lane) => lane.enhancer.has_faces(),
+            Self::Sixteen(lane) => lane.enhancer.has_faces(),
         }
     }
 

@@ -4,6 +4,7 @@
 mod caps;
 mod imp;
 mod lane;
+mod regions;
 mod settings;
 
 use gstreamer::glib;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use gstreamer::glib;
 
 use crate::enhance;
+use crate::face;
 use crate::infer::onnx::Options;
 use crate::infer::provider::{Choice, Provider};
 use crate::model::registry;
@@ -52,6 +53,60 @@ pub enum TemporalMode {
         nick = "quality"
     )]
     Quality,
+}
+
+/// What is done with faces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstFaceSrFaceMode")]
+pub enum FaceMode {
+    /// Nothing.
+    #[enum_value(name = "Nothing", nick = "off")]
+    Off,
+    /// Found and followed, and attached to frames.
+    #[enum_value(
+        name = "Find and follow them, and attach them to frames as regions of interest",
+        nick = "detect"
+    )]
+    Detect,
+    /// And restored, where there is a restorer.
+    #[default]
+    #[enum_value(
+        name = "Restore them with face-model; without one on a GPU with realesrgan-x4plus, on a processor nothing",
+        nick = "auto"
+    )]
+    Auto,
+}
+
+impl From<FaceMode> for face::Mode {
+    fn from(mode: FaceMode) -> Self {
+        match mode {
+            FaceMode::Off => Self::Off,
+            FaceMode::Detect => Self::Detect,
+            FaceMode::Auto => Self::Auto,
+        }
+    }
+}
+
+/// Where faces come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstFaceSrFaceSource")]
+pub enum FaceSource {
+    /// The detector.
+    #[default]
+    #[enum_value(name = "The detector", nick = "detect")]
+    Detect,
+    /// Somebody upstream.
+    #[enum_value(name = "Regions of interest of type face, which somebody upstream attached", nick = "meta")]
+    Meta,
+}
+
+impl From<FaceSource> for face::Source {
+    fn from(source: FaceSource) -> Self {
+        match source {
+            FaceSource::Detect => Self::Detect,
+            FaceSource::Meta => Self::Meta,
+        }
+    }
 }
 
 impl From<TemporalMode> for temporal::Mode {
@@ -103,6 +158,15 @@ pub struct Settings {
     pub temporal_tolerance: f64,
     pub scene_cut_threshold: f64,
     pub input_denoise: f64,
+    pub face_mode: FaceMode,
+    pub face_model: String,
+    pub face_detector: String,
+    pub face_source: FaceSource,
+    pub face_strength: f64,
+    pub face_fidelity: f64,
+    pub face_detect_interval: u32,
+    pub face_min_size: u32,
+    pub face_max: u32,
 }
 
 impl Default for Settings {
@@ -124,6 +188,15 @@ impl Default for Settings {
             temporal_tolerance: 3.0,
             scene_cut_threshold: SCENE_CUT_THRESHOLD,
             input_denoise: 0.0,
+            face_mode: FaceMode::default(),
+            face_model: registry::AUTO.into(),
+            face_detector: registry::AUTO.into(),
+            face_source: FaceSource::default(),
+            face_strength: 1.0,
+            face_fidelity: 0.5,
+            face_detect_interval: 5,
+            face_min_size: 24,
+            face_max: 16,
         }
     }
 }
@@ -151,7 +224,13 @@ impl Settings {
 
     /// Nothing is to be done.
     pub fn is_off(&self) -> bool {
-        self.needs_no_network() && self.temporal_mode == TemporalMode::Off
+        self.needs_no_network() && self.temporal_mode == TemporalMode::Off && !self.wants_faces()
+    }
+
+    /// Something is to be done with faces, wherever networks run.
+    pub fn wants_faces(&self) -> bool {
+        let is_named = !self.face_model.is_empty() && self.face_model != registry::AUTO;
+        self.face_mode == FaceMode::Detect || self.face_mode == FaceMode::Auto && is_named
     }
 
     /// What may change from frame to frame.
@@ -164,6 +243,10 @@ impl Settings {
                 cut_threshold: self.scene_cut_threshold as f32,
             },
             input_denoise: self.input_denoise as f32,
+            faces: face::Controls {
+                strength: self.face_strength as f32,
+                fidelity: self.face_fidelity as f32,
+            },
         }
     }
 
@@ -184,6 +267,16 @@ impl Settings {
             tile_overlap: self.tile_overlap as usize,
             memory_limit: self.memory_limit as usize * 1024 * 1024,
             temporal: self.temporal_mode.into(),
+            faces: face::Settings {
+                mode: self.face_mode.into(),
+                source: self.face_source.into(),
+                detector: self.face_detector.clone(),
+                model: self.face_model.clone(),
+                interval: self.face_detect_interval,
+                smallest: self.face_min_size,
+                most: self.face_max,
+                ..face::Settings::default()
+            },
         }
     }
 }

@@ -71,6 +71,11 @@ impl Summary {
             self.fps(),
             if models.is_empty() { "no model".into() } else { models.join(", ") },
         );
+        let restored = all["faces"]["restored"].as_u64().unwrap_or(0);
+        if restored > 0 {
+            let restorer = all["faces"]["restorer"].as_str().unwrap_or_default();
+            line += &format!(", {restored} faces with {restorer}");
+        }
         // On most machines `auto` has no choice, which takes a line of its own to explain.
         let (providers, others): (Vec<&str>, Vec<&str>) =
             fallbacks.into_iter().partition(|reason| reason.starts_with("providers not taken"));

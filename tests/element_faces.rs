@@ -1,0 +1,131 @@
+//! Faces through the element: found, given, restored, counted and attached.
+
+mod common;
+
+use common::{Bench, frame, info, tiny};
+use gst_video::{VideoFormat, VideoRegionOfInterestMeta};
+use gstreamer as gst;
+use gstreamer_video as gst_video;
+
+fn faces(bench: &Bench) -> gst::Structure {
+    bench.stats().get::<gst::Structure>("faces").unwrap()
+}
+
+fn count(bench: &Bench, name: &str) -> u64 {
+    faces(bench).get::<u64>(name).unwrap()
+}
+
+/// Rows of this width have no padding.
+fn bytes(buffer: &gst::Buffer) -> Vec<u8> {
+    buffer.map_readable().unwrap().to_vec()
+}
+
+/// A grey picture of soft waves with a face given in its middle.
+fn given(width: usize, height: usize, level: f32) -> (gst_video::VideoInfo, gst::Buffer) {
+    common::init();
+    let input = info(VideoFormat::Rgb, width, height);
+    let mut buffer = frame(&input, |_, x, y| {
+        (level + 20.0 * (x as f32 * 0.2).sin() + 20.0 * (y as f32 * 0.15).cos()) as u32
+    });
+    let place = (width as u32 / 2 - 20, height as u32 / 2 - 25, 40, 50);
+    VideoRegionOfInterestMeta::add(buffer.get_mut().unwrap(), "face", place);
+    VideoRegionOfInterestMeta::add(buffer.get_mut().unwrap(), "hand", (0, 0, 30, 30));
+    (input, buffer)
+}
+
+#[test]
+fn on_a_processor_nothing_is_spent_on_faces_by_default_and_stats_say_why() {
+    let mut bench = Bench::new("nearest-x2", &[]);
+    let (input, buffer) = given(120, 100, 120.0);
+    bench.info(&input);
+    let made = bench.frame(buffer);
+    let note = faces(&bench).get::<String>("note").unwrap();
+    assert!(note.contains("face-model=realesrgan-x4plus"), "{note}");
+    assert_eq!(faces(&bench).get::<String>("restorer").unwrap(), "");
+    assert_eq!(made.iter_meta::<VideoRegionOfInterestMeta>().count(), 2, "what was attached stays");
+}
+
+#[test]
+fn faces_that_were_given_are_restored_and_counted() {
+    let (input, buffer) = given(120, 100, 120.0);
+    let mut plain = Bench::new("nearest-x2", &[("temporal-mode", "off"), ("face-mode", "off")]);
+    plain.info(&input);
+    let before = plain.frame(buffer.copy());
+    for (model, strength, changes) in
+        [("bilinear-x2", "1", true), ("bilinear-x2", "0", false), ("face", "1", true), ("face", "0", false)]
+    {
+        let model_path = tiny(model);
+        let mut bench = Bench::new(
+            "nearest-x2",
+            &[
+                ("temporal-mode", "off"),
+                ("face-source", "meta"),
+                ("face-model", &model_path),
+                ("face-strength", strength),
+            ],
+        );
+        bench.info(&input);
+        let after = bench.frame(buffer.copy());
+        assert_eq!(bytes(&before) != bytes(&after), changes, "{model}, {strength}");
+        assert_eq!((count(&bench, "max"), count(&bench, "tracks")), (1, 1), "{model}");
+        assert_eq!(count(&bench, "restored"), u64::from(changes), "{model}");
+        assert_eq!(faces(&bench).get::<String>("restorer").unwrap(), model);
+    }
+}
+
+#[test]
+fn a_restorer_that_fails_leaves_the_picture_and_is_counted() {
+    // Too bright for that network.
+    let (input, buffer) = given(120, 100, 210.0);
+    let network = tiny("face-nan");
+    let mut made = Vec::new();
+    for faces in [("face-mode", "off"), ("face-model", network.as_str())] {
+        let settings = [("temporal-mode", "off"), ("face-source", "meta"), faces];
+        let mut bench = Bench::new("nearest-x2", &settings);
+        bench.info(&input);
+        made.push(bytes(&bench.frame(buffer.copy())));
+        if faces.0 == "face-model" {
+            assert_eq!((count(&bench, "restored"), count(&bench, "failed")), (0, 1));
+            let note = self::faces(&bench).get::<String>("note").unwrap();
+            assert!(note.contains("face-nan") && note.contains("no numbers"), "{note}");
+        }
+    }
+    assert!(made[0] == made[1]);
+}
+
+#[test]
+fn faces_that_were_found_leave_as_regions_that_move_with_the_size() {
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/media/faces/skimage/astronaut.png");
+    let Ok(file) = std::fs::File::open(&path) else {
+        return println!("{} is not there and was not looked at", path.display());
+    };
+    let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
+    let mut samples = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut samples).unwrap();
+    common::init();
+    let input = info(VideoFormat::Rgb, 512, 512);
+    for (downstream, across, down) in
+        [("video/x-raw,width=512,height=512", 1.0, 1.0), ("video/x-raw,width=1024,height=768", 2.0, 1.5)]
+    {
+        let settings = [("temporal-mode", "off"), ("face-mode", "detect")];
+        let mut bench = Bench::new("nearest-x2", &settings).downstream(downstream);
+        bench.info(&input);
+        let made = bench.frame(gst::Buffer::from_slice(samples.clone()));
+        let regions: Vec<_> = made.iter_meta::<VideoRegionOfInterestMeta>().collect();
+        assert_eq!(regions.len(), 1, "{downstream}");
+        assert_eq!(regions[0].roi_type(), "face");
+        let (x, y, width, height) = regions[0].rect();
+        // Where OpenCV's FaceDetectorYN finds it, within a tenth of its size.
+        for (is, expected, scale) in
+            [(x, 178.2, across), (y, 62.9, down), (width, 89.9, across), (height, 113.3, down)]
+        {
+            assert!((f64::from(is) - expected * scale).abs() < 11.0 * scale, "{downstream}: {is}");
+        }
+        let about = regions[0].params().next().unwrap();
+        assert_eq!(about.get::<u64>("track").unwrap(), 1);
+        assert!(about.get::<f64>("score").unwrap() > 0.9);
+        assert_eq!(about.get::<gst::Array>("landmarks").unwrap().len(), 10);
+        assert_eq!((count(&bench, "max"), count(&bench, "restored")), (1, 0));
+    }
+}
