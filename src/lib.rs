@@ -4,8 +4,8 @@
 //! ([`model`]), how a network is run ([`infer`]), how a picture gets the size asked for
 //! ([`upscale`]), the path of a frame ([`enhance`]), and the GStreamer element around it
 //! (`plugin`, with the feature of that name). How good the result is, [`metrics`] say. Where the pixels of one
-//! picture are in another, [`flow`] finds, for the meters so far; where scenes begin,
-//! [`temporal::cut`].
+//! picture are in another, [`flow`] finds; what of the past is still true, [`temporal`] says; faces are found, followed
+//! and restored by [`face`].
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
