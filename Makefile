@@ -11,7 +11,7 @@ PLUGIN_DIR := target/release/plugin
 export FACESR_CACHE_DIR := $(CACHE)
 
 .DELETE_ON_ERROR:
-.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers bars-flow doctor clean
+.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal doctor clean
 
 help:
 	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench   speed, side by side with a bare loop over the same network"
 	@echo "make peers   speed, memory and picture, side by side with what one would take instead"
 	@echo "make bars-flow  error and speed of optical flow, side by side with OpenCV's"
+	@echo "make bars-temporal  steadying, side by side with the same network frame by frame"
 	@echo "make lint    formatting, clippy, layering, documentation"
 	@echo "make metrics the network that measures perceptual distance (ST-LPIPS)"
 	@echo "make openvino  the optional OpenVINO provider for processors"
@@ -104,6 +105,13 @@ bars-flow: system
 	@$(MAKE) --no-print-directory $(PEERS_VENV)/ready
 	cargo build --release --locked --no-default-features --example flow
 	$(PEERS_VENV)/bin/python scripts/bars_flow.py $(if $(MEDIA),--media "$(MEDIA)")
+
+# Beside the same network frame by frame; MEDIA=... is where the pairs and clips lie.
+bars-temporal: setup build
+	@$(MAKE) --no-print-directory $(PEERS_VENV)/ready
+	cargo build --release --locked --no-default-features --example temporal
+	GST_PLUGIN_PATH="$(CURDIR)/$(PLUGIN_DIR)" $(PEERS_VENV)/bin/python scripts/bars_temporal.py \
+		$(if $(MEDIA),--media "$(MEDIA)") $(BARS)
 
 doctor: build
 	target/release/facesr doctor

@@ -14,6 +14,7 @@ use gstfacesr::infer::runtime;
 use gstfacesr::infer::tile::{Limits, Tiler};
 use gstfacesr::model::contract::Upscaler as File;
 use gstfacesr::temporal::cut::{CutDetector, THRESHOLD};
+use gstfacesr::temporal::{Controls, Look, Mode, Temporal};
 use gstfacesr::upscale::Upscaler;
 use ndarray::Array2;
 
@@ -101,4 +102,33 @@ fn whole_frame_in_one_tile<S: TensorSample>(bencher: Bencher) {
 fn whole_frame_in_small_tiles<S: TensorSample>(bencher: Bencher) {
     let (mut upscaler, from, mut to) = (upscaler::<S>(160 * 160), scene::<S>(SMALL, 3), scene::<S>(LARGE, 3));
     bencher.bench_local(|| upscaler.run(from.view(), to.view_mut()).expect("it runs"));
+}
+
+/// Looking at an input and blending the past into its output; with one thread, `RAYON_NUM_THREADS=1`.
+#[divan::bench(args = [Mode::Fast, Mode::Balanced, Mode::Quality])]
+fn look(bencher: Bencher, mode: Mode) {
+    let [now, before] = pair().map(|luma| coloured(&luma));
+    let mut temporal = Temporal::<u8>::new(mode);
+    let mut turn = false;
+    bencher.bench_local(|| {
+        turn = !turn;
+        temporal.look(if turn { now.view() } else { before.view() }, LARGE, &Controls::default())
+    });
+}
+
+#[divan::bench(args = [Mode::Balanced, Mode::Quality])]
+fn blend(bencher: Bencher, mode: Mode) {
+    let [now, before] = pair().map(|luma| coloured(&luma));
+    let mut temporal = Temporal::<u8>::new(mode);
+    let mut output = scene::<u8>(LARGE, 3);
+    let first = temporal.look(before.view(), LARGE, &Controls::default());
+    temporal.steady(first, &mut output.view_mut());
+    let look = temporal.look(now.view(), LARGE, &Controls::default());
+    assert!(matches!(look, Look::Compared { .. }));
+    bencher.bench_local(|| temporal.steady(look, &mut output.view_mut()));
+}
+
+fn coloured(luma: &Array2<f32>) -> Picture<u8> {
+    let (height, width) = luma.dim();
+    Picture::from_shape_fn((height, width, 3), |(y, x, _)| u8::from_f32(luma[(y, x)]))
 }

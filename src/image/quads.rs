@@ -263,3 +263,185 @@ pub fn catmull_rom(t: f32) -> [f32; 4] {
     let (outer, far) = (-0.5 * t * rest, 1.5 * t);
     [outer * rest, 1.0 + t * t * (far - 2.5), t * (0.5 + t * (2.0 - far)), outer * t]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rayon::prelude::*;
+
+    const SIZES: [(usize, usize); 5] = [(1, 1), (2, 5), (7, 3), (16, 16), (37, 21)];
+
+    fn level(x: usize, y: usize, channel: usize) -> f32 {
+        ((x * 7 + y * 13 + channel * 5) as f32 * 0.7).sin() * 100.0 + 100.0
+    }
+
+    fn picture(size: Size) -> Quads {
+        let mut picture = Quads::new(size);
+        for y in 0..size.height {
+            for (x, pixel) in picture.row_mut(y).iter_mut().enumerate() {
+                *pixel = std::array::from_fn(|channel| level(x, y, channel));
+            }
+        }
+        picture.extend();
+        picture
+    }
+
+    /// Catmull and Rom's cubic through four samples, in the form of Keys 1981 with a = -1/2.
+    fn keys(distance: f64) -> f64 {
+        let d = distance.abs();
+        if d < 1.0 {
+            1.5 * d.powi(3) - 2.5 * d.powi(2) + 1.0
+        } else if d < 2.0 {
+            -0.5 * d.powi(3) + 2.5 * d.powi(2) - 4.0 * d + 2.0
+        } else {
+            0.0
+        }
+    }
+
+    /// The sample at a position, as the documentation has it, a tap at a time.
+    fn expected(size: Size, channel: usize, x: f64, y: f64, kernel: impl Fn(f64) -> f64) -> f64 {
+        let limited = |at: f64, length: usize| at.clamp(-1.0, length as f64);
+        let (x, y) = (limited(x, size.width), limited(y, size.height));
+        let mut sum = 0.0;
+        for row in y.floor() as isize - 2..=y.floor() as isize + 3 {
+            for column in x.floor() as isize - 2..=x.floor() as isize + 3 {
+                let inside = |at: isize, length: usize| at.clamp(0, length as isize - 1) as usize;
+                let value = level(inside(column, size.width), inside(row, size.height), channel);
+                sum += f64::from(value) * kernel(x - column as f64) * kernel(y - row as f64);
+            }
+        }
+        sum
+    }
+
+    /// Motion of every kind: none, fractions, whole pixels, and far out of the picture.
+    fn motions(width: usize, y: usize) -> Vec<Quad> {
+        let kinds = [0.0, 0.5, -0.25, 1.0, -3.0, 0.999, -0.001, 2.75, 40.0, -1e6, 7.125];
+        (0..width)
+            .map(|x| [kinds[(x + y) % kinds.len()], kinds[(x * 3 + y) % kinds.len()], 0.0, 0.0])
+            .collect()
+    }
+
+    #[test]
+    fn a_sample_is_the_cubic_of_its_surroundings_and_its_fourth_channel_may_be_linear() {
+        for (width, height) in SIZES {
+            let size = Size::new(width, height);
+            let picture = picture(size);
+            let (mut taps, mut found) = (Taps::new(width), vec![[0.0; 4]; width]);
+            for y in 0..height {
+                let motion = motions(width, y);
+                locate(&picture, y, [1.5, 0.75], &motion, &mut taps);
+                sample(&picture, &taps, &mut found);
+                let cubic = found.clone();
+                sample_fourth(&picture, &taps, &mut found);
+                for x in 0..width {
+                    let place =
+                        (x as f64 + 1.5 * f64::from(motion[x][0]), y as f64 + 0.75 * f64::from(motion[x][1]));
+                    let tent = |distance: f64| (1.0 - distance.abs()).max(0.0);
+                    for channel in 0..4 {
+                        let wanted = expected(size, channel, place.0, place.1, keys);
+                        assert!((f64::from(cubic[x][channel]) - wanted).abs() < 2e-3, "{size} {place:?}");
+                    }
+                    let wanted = expected(size, 3, place.0, place.1, tent);
+                    assert!((f64::from(found[x][3]) - wanted).abs() < 2e-3, "{size} {place:?}");
+                    assert_eq!(found[x][..3], cubic[x][..3]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_move_is_sampled_bit_for_bit() {
+        for (width, height) in SIZES {
+            let picture = picture(Size::new(width, height));
+            let (mut taps, mut found) = (Taps::new(width), vec![[0.0; 4]; width]);
+            for y in 0..height {
+                locate(&picture, y, [2.0, 2.0], &vec![[0.0; 4]; width], &mut taps);
+                sample(&picture, &taps, &mut found);
+                assert_eq!(found, picture.row(y), "{width}x{height} row {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn motion_that_is_no_number_stays_in_the_picture() {
+        let picture = picture(Size::new(9, 6));
+        let (mut taps, mut found) = (Taps::new(3), vec![[0.0; 4]; 3]);
+        let motion = [[f32::NAN; 4], [f32::INFINITY; 4], [f32::NEG_INFINITY; 4]];
+        locate(&picture, 2, [1.0; 2], &motion, &mut taps);
+        sample(&picture, &taps, &mut found);
+        assert!(found.iter().flatten().all(|value| value.is_finite()), "{found:?}");
+    }
+
+    #[test]
+    fn samples_have_the_same_bits_on_every_processor() {
+        let size = Size::new(37, 21);
+        let picture = picture(size);
+        for y in 0..size.height {
+            let motion = motions(size.width, y);
+            let (mut taps, mut plain) = (Taps::new(size.width), Taps::new(size.width));
+            locate(&picture, y, [1.0; 2], &motion, &mut taps);
+            locate_plain(&picture, y, [1.0; 2], &motion, &mut plain);
+            let (mut found, mut wanted) = (vec![[0.0; 4]; size.width], vec![[0.0; 4]; size.width]);
+            sample(&picture, &taps, &mut found);
+            sample_fourth(&picture, &taps, &mut found);
+            sample_plain(&picture, &plain, &mut wanted);
+            sample_fourth_plain(&picture, &plain, &mut wanted);
+            assert_eq!(found, wanted);
+        }
+    }
+
+    #[test]
+    fn bands_cover_every_row_once() {
+        for (width, height) in SIZES {
+            for count in [1, 2, 5, 16, 100] {
+                let mut picture = Quads::new(Size::new(width, height));
+                picture.bands_mut(count).for_each(|mut band| {
+                    let first = band.first;
+                    for (y, row) in band.rows_mut().enumerate() {
+                        row.iter_mut().for_each(|pixel| pixel[0] += (first + y + 1) as f32);
+                    }
+                });
+                for y in 0..height {
+                    assert!(picture.row(y).iter().all(|pixel| pixel[0] == (y + 1) as f32), "row {y}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_smooth_pixel_is_weighted_one_two_one_each_way() {
+        for (width, height) in SIZES {
+            let size = Size::new(width, height);
+            let picture = picture(size);
+            for y in 0..height {
+                for x in 0..width {
+                    let (here, smooth) = picture.smooth(x, y);
+                    assert_eq!(here, picture.row(y)[x]);
+                    let kernel = |distance: f64| (0.5 - 0.25 * distance.abs()).max(0.0);
+                    let wanted = expected(size, 1, x as f64, y as f64, kernel);
+                    assert!((f64::from(smooth[1]) - wanted).abs() < 1e-3, "{size} {x},{y}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_is_stored_as_the_nearest_sample_and_other_channels_are_left() {
+        fn check<S: Sample>(values: impl Iterator<Item = f32>) {
+            let from: Vec<Quad> = values.map(|value| [value, value, value, 9.0]).collect();
+            for channels in [3, 4] {
+                let mut to = vec![S::MAX; from.len() * channels];
+                store_row(&from, channels, &mut to);
+                for (from, to) in from.iter().zip(to.chunks_exact(channels)) {
+                    let off = (to[0].to_f32() - from[0].clamp(0.0, S::WHITE)).abs();
+                    assert!(off <= 0.5 || from[0].is_nan(), "{} became {:?}", from[0], to[0]);
+                    assert!(to[1..3].iter().all(|sample| *sample == to[0]));
+                    assert!(to[3..].iter().all(|sample| *sample == S::MAX));
+                }
+            }
+        }
+        let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1e9, 1e9, -0.4];
+        check::<u8>((-40..2200).map(|step| step as f32 / 8.0).chain(odd));
+        check::<u16>((-40..280_000).map(|step| step as f32 / 4.0).chain(odd));
+    }
+}

@@ -88,3 +88,75 @@ impl Medians {
         step.map_or(0.0, |step| (step as f32 + 0.5) / STEPS)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_that_of_the_sorted_values_to_a_step() {
+        for count in [1_usize, 2, 3, 10, 101, 5000] {
+            let values: Vec<f32> =
+                (0..count).map(|k| ((k * 7919 + 13) % 3001) as f32 / 100.0 - 15.0).collect();
+            let mut medians = Medians::default();
+            // Twice, because taking one must leave nothing behind.
+            for _ in 0..2 {
+                values.iter().for_each(|&value| medians.add(value));
+                let mut sorted: Vec<f32> = values.iter().map(|value| value.abs()).collect();
+                sorted.sort_by(f32::total_cmp);
+                let found = medians.take();
+                assert!((found - sorted[count / 2]).abs() <= 1.0 / STEPS, "{count}: {found}");
+            }
+        }
+        assert_eq!(Medians::default().take(), 0.0);
+    }
+
+    #[test]
+    fn values_beyond_all_levels_and_such_that_are_none_are_counted() {
+        let mut medians = Medians::default();
+        [f32::NAN, f32::INFINITY, -1e9, 1.0, 1.0].into_iter().for_each(|value| medians.add(value));
+        assert!((medians.take() - 1.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn steady_noise_is_found_and_a_cut_that_was_missed_raises_it_by_the_slew_at_most() {
+        for level in [0.0_f32, 0.3, 2.0, 7.0, 12.0] {
+            let mut noise = Noise::default();
+            let median = level / MEDIAN_TO_DEVIATION;
+            for _ in 0..50 {
+                assert!((noise.of_frame(median) - level).abs() < 0.01);
+            }
+            let during = noise.of_frame(60.0);
+            assert!(during <= (SLEW.1 * level + SLEW.0 + 0.01).min(LOUDEST), "{level}: {during}");
+            assert!((noise.level() - level).abs() <= SHARE_OF_A_FRAME * (during - level) + 0.01);
+        }
+    }
+
+    #[test]
+    fn a_clip_becomes_noisy_above_nine_levels_and_remains_so_down_to_eight() {
+        let settled = |noise: &mut Noise, level: f32| {
+            for _ in 0..100 {
+                noise.of_frame(level / MEDIAN_TO_DEVIATION);
+            }
+            noise.is_noisy()
+        };
+        let mut noise = Noise::default();
+        for (level, noisy) in
+            [(8.4, false), (8.8, false), (9.2, true), (8.2, true), (7.8, false), (8.8, false), (15.0, true)]
+        {
+            assert_eq!(settled(&mut noise, level), noisy, "{level}");
+        }
+        // The first figure is held against the middle.
+        for (level, noisy) in [(8.4, false), (8.6, true)] {
+            let mut noise = Noise::default();
+            noise.of_frame(level / MEDIAN_TO_DEVIATION);
+            assert_eq!(noise.is_noisy(), noisy, "{level}");
+        }
+    }
+
+    #[test]
+    fn noise_is_never_more_than_the_loudest() {
+        let mut noise = Noise::default();
+        assert!((0..100).all(|_| noise.of_frame(1e6) <= LOUDEST));
+    }
+}
