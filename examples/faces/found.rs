@@ -79,13 +79,13 @@ pub fn clip(detector: &mut Detector, path: &Path, interval: u32) -> Result<(), B
         let found = due.then(|| detector.detect(picture.view(), CONTINUES)).transpose()?;
         detections += usize::from(due);
         tracker.step(motion, found.as_deref());
-        for track in tracker.tracks().iter().filter(|track| track.confirmed()) {
+        for track in tracker.tracks().iter().filter(|track| track.confirmed() && track.found()) {
             *shown.entry(track.id).or_default() += 1;
         }
         let main = tracker
             .tracks()
             .iter()
-            .filter(|track| track.confirmed())
+            .filter(|track| track.confirmed() && track.found())
             .max_by(|a, b| a.area.area().total_cmp(&b.area.area()));
         without += usize::from(main.is_none());
         if let Some(main) = main

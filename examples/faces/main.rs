@@ -1,6 +1,7 @@
 //! What the face stage does on real pictures and clips, as tables.
 //!
-//! `faces found|tracks|jitter|truth|steps [MEDIA] [RESTORER] [FRAMES] [STRENGTH] [FIDELITY]`; MEDIA is the folder of test clips, `../shared/media` by default.
+//! `faces found|tracks|jitter|truth|steps|all [MEDIA] [RESTORER] [FRAMES] [STRENGTH] [FIDELITY]`; MEDIA is the folder of
+//! test clips, `../shared/media` by default. With Real-ESRGAN x4plus, `truth` takes minutes a clip on a processor.
 
 mod clip;
 mod found;
@@ -17,13 +18,24 @@ use gstfacesr::model::registry;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let wanted = arguments.first().ok_or("say what: found, tracks, jitter, truth or steps")?;
+    let wanted = arguments.first().ok_or("say what: found, tracks, jitter, truth, steps or all")?;
+    match wanted.as_str() {
+        "all" => ["found", "tracks", "jitter", "steps", "truth"].iter().try_for_each(|table| {
+            println!("{table}");
+            print(table, &arguments)
+        }),
+        table => print(table, &arguments),
+    }
+}
+
+/// Prints one table.
+fn print(wanted: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let media = arguments.get(1).map_or_else(|| PathBuf::from("../shared/media"), PathBuf::from);
     let detector_of = |name: &str| -> Result<Detector, Box<dyn Error>> {
         let path = registry::resolve_detector(name, None)?;
         Ok(Detector::load(runtime::load(None, None)?, &path, &Options::default(), found::SMALLEST)?)
     };
-    match wanted.as_str() {
+    match wanted {
         "found" => {
             for name in registry::DETECTORS {
                 println!("{name}");
@@ -52,14 +64,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             let text = |at: usize, otherwise: &str| arguments.get(at).map_or(otherwise.into(), String::clone);
             let (strength, fidelity) = (text(4, "1").parse()?, text(5, "0.5").parse()?);
             let controls = gstfacesr::face::Controls { strength, fidelity };
-            match wanted.as_str() {
+            match wanted {
                 "truth" => {
                     quality::truth(&media, &text(2, "realesrgan-x4plus"), text(3, "12").parse()?, controls)?
                 }
                 _ => quality::steps(&media, &text(2, "animevideo-x4"), controls)?,
             }
         }
-        other => return Err(format!("`{other}` is none of found, tracks, jitter, truth, steps").into()),
+        other => return Err(format!("`{other}` is none of found, tracks, jitter, truth, steps, all").into()),
     }
     Ok(())
 }
