@@ -95,10 +95,10 @@ lint: system
 bench: setup build
 	cargo bench --locked --bench stages --bench overhead
 
-# Beside what one would take instead; CLIP=... takes another truth than the fetched clip.
+# Beside what one would take instead; CLIP=... takes another truth than the fetched clip, NOISE=... adds some.
 peers: setup build
 	@$(MAKE) --no-print-directory $(PEERS_VENV)/ready
-	$(PEERS_VENV)/bin/python scripts/peers.py --cache "$(CACHE)" $(if $(CLIP),--clip "$(CLIP)")
+	$(PEERS_VENV)/bin/python scripts/peers.py --cache "$(CACHE)" $(if $(CLIP),--clip "$(CLIP)") $(if $(NOISE),--noise $(NOISE))
 
 # Beside OpenCV's with the same settings. MEDIA=... is where the pairs and clips lie.
 bars-flow: system

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """facesr beside what one would take instead, on one clip, with the same weights, in turn.
 
-    scripts/peers.py --cache CACHE [--clip TRUTH] [--frames N] [--rounds N] [--json FILE]
+    scripts/peers.py --cache CACHE [--clip TRUTH] [--frames N] [--rounds N] [--noise N] [--json FILE]
 
 The clip is the truth: it is reduced by 2 without loss, every peer makes it whole again as a
 lossless file, and `facesr measure` holds each against the truth. Each peer is a process of its
@@ -169,6 +169,7 @@ def facesr(*options):
 
 PEERS = {
     "facesr": facesr(),
+    "facesr, frame by frame": facesr("--temporal-mode", "off"),
     "python: onnxruntime + OpenCV": in_python("python"),
     "python + temporalfix": in_python("temporalfix"),
     "ncnn, same weights": in_python("ncnn"),
@@ -243,6 +244,7 @@ def main():
     parser.add_argument("--clip", type=Path)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--noise", type=int, default=0, help="strength of the noise that the reduced clip is given")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -255,9 +257,12 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         truth, small = Path(folder) / "truth.mkv", Path(folder) / "small.mkv"
         lossless = ["-frames:v", options.frames, "-c:v", "ffv1", "-pix_fmt", "bgr0"]
+        reduced = "scale=iw/2:ih/2:flags=area"
+        if options.noise:
+            reduced += f",format=bgr0,noise=alls={options.noise}:allf=t:all_seed=7"
         for command in (
             ["ffmpeg", "-v", "error", "-i", clip, "-vf", "crop=trunc(iw/4)*4:trunc(ih/4)*4", *lossless, truth],
-            ["ffmpeg", "-v", "error", "-i", truth, "-vf", "scale=iw/2:ih/2:flags=area", *lossless, small],
+            ["ffmpeg", "-v", "error", "-i", truth, "-vf", reduced, *lossless, small],
         ):
             _, reason = run(command)
             if reason:
@@ -278,7 +283,7 @@ def main():
         if "facesr" not in taken:
             raise SystemExit(f"facesr did not run: {refused['facesr']}")
 
-        report = {"clip": clip.name, "frames": options.frames, "rounds": options.rounds, "peers": {}, "refused": refused}
+        report = {"clip": clip.name, "frames": options.frames, "rounds": options.rounds, "noise": options.noise, "peers": {}, "refused": refused}
         for name, rounds in taken.items():
             ours = taken["facesr"]
             made = Path(folder) / f"{list(PEERS).index(name)}.mkv"
@@ -296,7 +301,7 @@ def main():
 
 
 def show(report):
-    print(f"{report['clip']}, {report['frames']} frames reduced by 2, {MODEL}, {report['rounds']} rounds in turn")
+    print(f"{report['clip']}, {report['frames']} frames reduced by 2, noise {report['noise']}, {MODEL}, {report['rounds']} rounds in turn")
     print(f"{time.strftime('%Y-%m-%d')}, {processor()}, {os.cpu_count()} cores; ratios: peer / facesr, median of rounds")
     names = list(next(iter(report["peers"].values()))["metrics"])
     heads = ["", "time", "processor", "memory", "fps", "MiB", *names]
