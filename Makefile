@@ -11,7 +11,7 @@ PLUGIN_DIR := target/release/plugin
 export FACESR_CACHE_DIR := $(CACHE)
 
 .DELETE_ON_ERROR:
-.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal doctor clean
+.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal bars-faces doctor clean
 
 help:
 	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
@@ -22,6 +22,7 @@ help:
 	@echo "make peers   speed, memory and picture, side by side with what one would take instead"
 	@echo "make bars-flow  error and speed of optical flow, side by side with OpenCV's"
 	@echo "make bars-temporal  steadying, side by side with the same network frame by frame"
+	@echo "make bars-faces  faces found and followed, how they shake, steps, seams and nearness to the truth"
 	@echo "make lint    formatting, clippy, layering, documentation"
 	@echo "make metrics the network that measures perceptual distance (ST-LPIPS)"
 	@echo "make openvino  the optional OpenVINO provider for processors"
@@ -112,6 +113,11 @@ bars-temporal: setup build
 	cargo build --release --locked --no-default-features --example temporal
 	GST_PLUGIN_PATH="$(CURDIR)/$(PLUGIN_DIR)" $(PEERS_VENV)/bin/python scripts/bars_temporal.py \
 		$(if $(MEDIA),--media "$(MEDIA)") $(BARS)
+
+# MEDIA=... is where the stills, clips and pairs lie. The last table takes minutes a clip on a processor.
+bars-faces: setup metrics
+	cargo build --release --locked --example faces
+	target/release/examples/faces all $(if $(MEDIA),"$(MEDIA)")
 
 doctor: build
 	target/release/facesr doctor
