@@ -24,7 +24,8 @@ fn noisy(input: &VideoInfo, t: u64) -> gst::Buffer {
 
 /// Another scene.
 fn other(input: &VideoInfo, t: u64) -> gst::Buffer {
-    let mut buffer = frame(input, |_, x, y| if (x / 5 + y / 7) % 2 == 0 { 30 } else { 200 - t as u32 % 3 });
+    let mut buffer =
+        frame(input, |_, x, y| if (x / 5 + y / 7).is_multiple_of(2) { 30 } else { 200 - t as u32 % 3 });
     at(&mut buffer, t * 40);
     buffer
 }
@@ -112,7 +113,7 @@ fn the_past_is_forgotten_at_discontinuities_gaps_steps_back_flushes_and_caps() {
         let made = bench.frame(buffer);
         samples(bench, &made)
     };
-    let mut is_alone = |bench: &mut Bench, t: u64, change: &dyn Fn(&mut gst::BufferRef)| {
+    let is_alone = |bench: &mut Bench, t: u64, change: &dyn Fn(&mut gst::BufferRef)| {
         let mut buffer = noisy(&input, t);
         change(buffer.get_mut().unwrap());
         push(bench, buffer) == alone(t)

@@ -439,7 +439,7 @@ fn whatever_comes_in_the_stage_goes_on() {
                 2 => (noise(t * 7 + c) * 255.0) as u8,
                 3 => 128,
                 _ => {
-                    if c % 2 == 0 {
+                    if c.is_multiple_of(2) {
                         0
                     } else {
                         255
