@@ -96,7 +96,7 @@ fn memories(bench: &mut Bench, frames: usize) -> BTreeSet<usize> {
 
 #[test]
 fn buffers_are_used_again() {
-    let mut bench = Bench::new("nearest-x2", &[]);
+    let mut bench = Bench::new("nearest-x2", &[("temporal-mode", "off")]);
     bench.harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
     let seen = memories(&mut bench, 40);
     assert!(seen.len() <= 3, "{} memories for 40 frames", seen.len());
