@@ -225,8 +225,13 @@ impl<S: TensorSample> Enhancer<S> {
         }
         let given = std::mem::take(&mut self.given);
         let given = self.takes_faces.then_some(&given[..]);
+        let begins = match look {
+            Look::First { .. } => true,
+            Look::Alone => self.temporal.begins_scene(input, &controls.temporal),
+            Look::Repeated | Look::Compared { .. } => false,
+        };
         let flow = matches!(look, Look::Compared { .. }).then(|| self.temporal.flow()).flatten();
-        let result = match faces.follow(input, flow, matches!(look, Look::First { .. }), given) {
+        let result = match faces.follow(input, flow, begins, given) {
             Ok(_) => faces.restore(input, output, &controls.faces),
             Err(error) => Err(error),
         };
@@ -234,6 +239,13 @@ impl<S: TensorSample> Enhancer<S> {
             self.reset();
         }
         Ok(result?)
+    }
+
+    /// Tells the frames per second, which decide for how many frames a face that is not seen is waited for.
+    pub fn set_frame_rate(&mut self, rate: f64) {
+        if let Some(faces) = &mut self.faces {
+            faces.set_frame_rate(rate);
+        }
     }
 
     /// Names the faces of the next frame, for [`face::Source::Meta`].

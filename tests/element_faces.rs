@@ -74,6 +74,32 @@ fn faces_that_were_given_are_restored_and_counted() {
 }
 
 #[test]
+fn a_cut_ends_every_face_whether_frames_are_steadied_or_not() {
+    for mode in ["off", "balanced"] {
+        let settings = [("temporal-mode", mode), ("face-source", "meta"), ("face-mode", "detect")];
+        let mut bench = Bench::new("nearest-x2", &settings);
+        let (input, _) = given(120, 100, 120.0);
+        bench.info(&input);
+        for number in 0..8 {
+            let (_, mut buffer) = given(120, 100, 120.0 + (number % 2) as f32);
+            if number >= 4 {
+                // Another scene, with a face in the same place.
+                let stripes =
+                    frame(
+                        &input,
+                        |_, x, y| if (x / 9 + y / 5).is_multiple_of(2) { 20 } else { 200 + number },
+                    );
+                let picture = stripes.map_readable().unwrap();
+                buffer.get_mut().unwrap().copy_from_slice(0, &picture).unwrap();
+            }
+            bench.frame(buffer);
+            let expected = if number < 4 { 1 } else { 2 };
+            assert_eq!(count(&bench, "tracks"), expected, "{mode}, frame {number}");
+        }
+    }
+}
+
+#[test]
 fn a_restorer_that_fails_leaves_the_picture_and_is_counted() {
     // Too bright for that network.
     let (input, buffer) = given(120, 100, 210.0);

@@ -20,6 +20,9 @@ use crate::image::{Sample, Size, View, ViewMut};
 use crate::infer::runtime::Runtime;
 use crate::infer::{Cancel, InferError};
 
+/// For how long a face that is not seen is waited for.
+const COASTING: Duration = Duration::from_millis(500);
+
 /// Less of a blend than this cannot be seen: half a level of 255.
 const LEAST_SHARE: f32 = 0.5 / 255.0;
 
@@ -98,6 +101,11 @@ impl Faces {
             detecting: Duration::ZERO,
             detected: false,
         }
+    }
+
+    /// Tells the frames per second: a face that is not seen is waited for for [`COASTING`].
+    pub fn set_frame_rate(&mut self, rate: f64) {
+        self.tracker.set_coast((COASTING.as_secs_f64() * rate).round().clamp(1.0, 1000.0) as u32);
     }
 
     /// Forgets the past. Call it wherever frames stop being neighbours.

@@ -199,6 +199,24 @@ fn a_face_that_comes_later_fades_in_and_out_without_a_step() {
 }
 
 #[test]
+fn a_face_that_is_not_seen_is_waited_for_half_a_second_at_every_rate() {
+    for (rate, coast) in [(0.5, 1), (10.0, 5), (23.976, 12), (30.0, 15), (240.0, 120)] {
+        let mut faces = stage(bright, false);
+        faces.set_frame_rate(rate);
+        frame::<u8>(&mut faces, &[face(60.0, 45.0, 50.0, 0.95)], &Controls::default(), 1);
+        for missed in 1..coast + 5 {
+            let (_, _, report) = frame::<u8>(&mut faces, &[], &Controls::default(), 1);
+            let share = report.shares.first().map_or(0.0, |share| share.1);
+            assert_eq!(
+                share == 1.0,
+                missed <= coast,
+                "{rate} frames per second, {missed} of {coast}: {share}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_cut_forgets_every_face_and_the_next_is_there_at_once() {
     let mut faces = stage(bright, false);
     let small = scene::<u8>(SMALL, 1, 3);

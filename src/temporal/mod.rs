@@ -91,8 +91,13 @@ impl<S: Sample> Temporal<S> {
 
     /// Forgets the past.
     pub fn reset(&mut self) {
-        self.last = None;
         self.cuts.reset();
+        self.forget();
+    }
+
+    /// Forgets all but the frame that the next is compared with to find cuts.
+    fn forget(&mut self) {
+        self.last = None;
         if let Some(shadow) = &mut self.shadow {
             shadow.forget();
         }
@@ -114,11 +119,17 @@ impl<S: Sample> Temporal<S> {
         has_output && self.last.as_ref().is_some_and(|last| last.view() == input)
     }
 
+    /// Whether an input that is not steadied, [`Look::Alone`], begins a scene.
+    pub fn begins_scene(&mut self, input: View<'_, S>, controls: &Controls) -> bool {
+        self.cuts.set_threshold(controls.cut_threshold);
+        self.cuts.look(shadow::luma(input).view()).cut
+    }
+
     /// Looks at an input, of which an output of size `large` is being made.
     pub fn look(&mut self, input: View<'_, S>, large: Size, controls: &Controls) -> Look {
         let small = Size::of(&input);
         if !self.works_on(small, controls) {
-            self.reset();
+            self.forget();
             return Look::Alone;
         }
         if self.sizes != Some((small, large)) {

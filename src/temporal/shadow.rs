@@ -4,7 +4,7 @@
 //! weights. It shows what the history holds and has little noise, so the motion is estimated, and every
 //! test made, against it and not against the frame before.
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 
 use super::noise::{Medians, Noise};
 use super::{Controls, Mode, larger, smaller, smooth_step};
@@ -268,6 +268,16 @@ struct Evidence<'a> {
     motion: [&'a [f32]; 2],
     mean_motion: [&'a [f32]; 2],
     moved: &'a [Quad],
+}
+
+/// Luma of a picture, 0 to 255.
+pub fn luma<S: Sample>(picture: View<'_, S>) -> Array2<f32> {
+    let level = 255.0 / S::WHITE;
+    let (height, width, _) = picture.dim();
+    Array2::from_shape_fn((height, width), |at| {
+        let weighted = LUMA.iter().enumerate().map(|(c, weight)| weight * picture[(at.0, at.1, c)].to_f32());
+        level * weighted.sum::<f32>()
+    })
 }
 
 /// Luma and colour differences in levels of 0 to 255.

@@ -96,6 +96,11 @@ impl Tracker {
         Self { limits, tracks: Vec::new(), next: 1, since: 0, has_past: false }
     }
 
+    /// Waits this many frames for a face that is not seen.
+    pub fn set_coast(&mut self, frames: u32) {
+        self.limits.coast = frames;
+    }
+
     /// Every face, shown or not.
     pub fn tracks(&self) -> &[Track] {
         &self.tracks

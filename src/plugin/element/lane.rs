@@ -76,6 +76,11 @@ impl<S: TensorSample> Lane<S> {
     fn negotiate(&mut self, input: &VideoInfo, output: &VideoInfo) -> Result<(), glib::BoolError> {
         self.enhancer.reset();
         self.formats = None;
+        // Without a rate, the enhancer keeps what it takes for usual.
+        let rate = input.fps();
+        if rate.numer() > 0 {
+            self.enhancer.set_frame_rate(f64::from(rate.numer()) / f64::from(rate.denom()));
+        }
         let from = Conversion::new(input, Direction::In)?;
         self.formats = Some((from, Conversion::new(output, Direction::Out)?));
         Ok(())
