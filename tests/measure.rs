@@ -486,3 +486,21 @@ fn a_page_draws_itself_in_a_browser_without_complaint() {
     assert!(plots >= 5 && shown.matches("class=\"cut\"").count() == plots, "{plots}");
     assert!(shown.matches("<path").count() > plots, "both clips have a line");
 }
+
+// ---------------------------------------------------------------- faces
+
+#[test]
+fn identity_is_measured_where_there_are_faces_and_an_embedding() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let clip = root.join("../shared/media/pairs/carphone.gt.mkv");
+    if !clip.is_file() {
+        return println!("{} is not there and was not measured", clip.display());
+    }
+    let network = root.join("models/tiny/embedding.onnx");
+    let more = ["--metrics", "identity", "--embedding", text(&network)];
+    let result = measured(&clip, &clip, &more);
+    let identity = &result["metrics"]["identity"];
+    assert!((identity["value"].as_f64().unwrap() - 1.0).abs() < 1e-6, "{result}");
+    // One talking head, in nearly every frame.
+    assert!(identity["series"].as_array().unwrap().len() > 60, "{result}");
+}

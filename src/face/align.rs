@@ -17,6 +17,18 @@ const FFHQ_SIDE: f32 = 512.0;
 /// Pixels between the eyes at that side.
 const FFHQ_EYES: f32 = 125.92164;
 
+/// Where they are in an aligned crop of 112 pixels: those that networks which tell people apart are trained
+/// on (ArcFace, Deng et al., 2019).
+const ARCFACE: Landmarks = [
+    Point::new(38.2946, 51.6963),
+    Point::new(73.5318, 51.5014),
+    Point::new(56.0252, 71.7366),
+    Point::new(41.5493, 92.3655),
+    Point::new(70.7299, 92.2041),
+];
+/// The side that those numbers are for.
+const ARCFACE_SIDE: usize = 112;
+
 /// A square of a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
@@ -29,8 +41,17 @@ pub struct Window {
 /// The window in which the landmarks lie as restorers of aligned faces are used to. `None` where
 /// the landmarks are in one place.
 pub fn aligned(landmarks: &Landmarks, side: usize) -> Option<Window> {
-    let unit = side as f32 / FFHQ_SIDE;
-    let pairs: Vec<(Point, Point)> = FFHQ
+    fit(&FFHQ, side as f32 / FFHQ_SIDE, landmarks, side)
+}
+
+/// The window of 112 pixels in which face embedding networks are used to see a face. `None` where the landmarks are
+/// in one place.
+pub fn for_embedding(landmarks: &Landmarks) -> Option<Window> {
+    fit(&ARCFACE, 1.0, landmarks, ARCFACE_SIDE)
+}
+
+fn fit(template: &Landmarks, unit: f32, landmarks: &Landmarks, side: usize) -> Option<Window> {
+    let pairs: Vec<(Point, Point)> = template
         .iter()
         .zip(landmarks)
         .map(|(template, is)| (Point::new(template.x * unit, template.y * unit), *is))
@@ -97,6 +118,20 @@ mod tests {
             assert!(right.distance(Point::new(0.5, 0.0)) < 0.002, "{right:?}");
         }
         assert_eq!(aligned(&[Point::new(3.0, 3.0); 5], 512), None);
+    }
+
+    #[test]
+    fn embeddings_see_every_face_in_one_place() {
+        for (place, _) in faces() {
+            let face = ARCFACE.map(|point| place.apply(point));
+            let window = for_embedding(&face).unwrap();
+            assert_eq!(window.side, 112);
+            let back = window.place.inverse().unwrap();
+            for (point, template) in face.iter().zip(ARCFACE) {
+                assert!(back.apply(*point).distance(template) < 0.01);
+            }
+        }
+        assert_eq!(for_embedding(&[Point::new(3.0, 3.0); 5]), None);
     }
 
     #[test]

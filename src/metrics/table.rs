@@ -178,7 +178,7 @@ impl Need {
             Self::PerFrame => "no clip without temporal stage given",
             Self::Motion => "no motion of a ground truth known",
             Self::Colours => "no ground truth in colour given",
-            Self::Faces => "no faces located: what measures does not look for any yet",
+            Self::Faces => "no faces located: the detector yunet is not there, run `make setup`",
             Self::PerceptualNetwork => {
                 "no ST-LPIPS network here, `make metrics` in the source tree fetches it"
             }

@@ -126,7 +126,7 @@ fn what_is_not_at_hand_is_not_measured_and_said_so() {
     }
     let (_, identity) = measured.iter().find(|(metric, _)| metric.name == "identity").unwrap();
     let reason = identity.as_ref().unwrap_err().to_string();
-    assert_eq!(reason, "not measured: no faces located: what measures does not look for any yet");
+    assert_eq!(reason, "not measured: no faces located: the detector yunet is not there, run `make setup`");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use gstfacesr::face::detect::Detection;
 use gstfacesr::image::{Picture, Size};
 use gstfacesr::infer::runtime;
 use gstfacesr::metrics::measurement::{Measured, Measurement};
@@ -11,6 +12,7 @@ use gstfacesr::model::registry;
 use indicatif::ProgressBar;
 
 use super::cuts::Cuts;
+use super::faces::{Locator, crops};
 use super::motion::Follower;
 use crate::clips::{Clips, Still};
 use crate::failure::Failure;
@@ -93,6 +95,11 @@ pub fn measure(materials: &Materials<'_>, cuts: &mut Cuts) -> Result<Results, Fa
     let perceptual = places.map(|folder| folder.join(PERCEPTUAL)).find(|file| file.is_file());
     let has_networks = runtime.is_some() && perceptual.is_some();
     let wants_colours = materials.metrics.iter().any(|metric| metric.needs.contains(&Need::Colours));
+    let wants_faces = materials.metrics.iter().any(|metric| metric.needs.contains(&Need::Faces));
+    let mut locator = match (materials.embedding, runtime) {
+        (Some(_), Some(runtime)) if wants_faces => Locator::open(runtime, beside.as_deref()).ok(),
+        _ => None,
+    };
     let mut measurements = Vec::new();
     for contender in materials.contenders {
         let given = Given {
@@ -100,6 +107,7 @@ pub fn measure(materials: &Materials<'_>, cuts: &mut Cuts) -> Result<Results, Fa
             per_frame: contender.baseline.is_some(),
             motion: true,
             colours: true,
+            faces: locator.is_some(),
             runtime,
             perceptual: perceptual.clone(),
             embedding: materials.embedding.map(Into::into),
@@ -130,7 +138,11 @@ pub fn measure(materials: &Materials<'_>, cuts: &mut Cuts) -> Result<Results, Fa
         let motion = follower.as_mut().map(|follower| follower.follow(&luma, cut)).transpose();
         let motion = motion.map_err(|err| Failure::Input(format!("frame {number}: {err}")))?.flatten();
         let colours = wants_colours && has_networks;
-        let shots = Shots { number, cut, truth: &truth, luma, motion, stills: &stills, colours };
+        let faces = locator.as_mut().map(|locator| locator.find(&truth)).transpose();
+        let faces =
+            faces.map_err(|err| Failure::Failed(format!("frame {number}: {err}")))?.unwrap_or_default();
+        let shots =
+            Shots { number, cut, truth: &truth, luma, motion, stills: &stills, colours, faces: &faces };
         push(&shots, materials, &mut measurements).map_err(fault)?;
     }
     progress.finish_and_clear();
@@ -172,6 +184,8 @@ struct Shots<'a> {
     stills: &'a [Still],
     /// Somebody looks at colours.
     colours: bool,
+    /// Faces of the truth, where somebody looks at them.
+    faces: &'a [Detection],
 }
 
 fn push(
@@ -183,6 +197,7 @@ fn push(
     for (at, measurement) in measurements.iter_mut().enumerate() {
         let colours =
             shots.colours.then(|| Colours { test: shots.stills[at].planar(), truth: shots.truth.planar() });
+        let faces = crops(shots.faces, &shots.stills[at], shots.truth);
         let mut frame =
             Frame::new(shots.number, lumas[at].view()).with_cut(shots.cut).with_truth(shots.luma.view())?;
         if let Some(colours) = &colours {
@@ -194,7 +209,7 @@ fn push(
         if let Some(motion) = &shots.motion {
             frame = frame.with_motion(motion)?;
         }
-        measurement.push(&frame)?;
+        measurement.push(&frame.with_faces(&faces))?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `facesr measure`: how good an enhanced clip is, in numbers.
 
 pub mod cuts;
+mod faces;
 pub mod measuring;
 mod motion;
 pub mod numbers;
