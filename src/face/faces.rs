@@ -103,7 +103,7 @@ impl Faces {
         }
     }
 
-    /// Tells the frames per second: a face that is not seen is waited for for [`COASTING`].
+    /// Tells the frames per second: a face that is not seen is waited for for half a second.
     pub fn set_frame_rate(&mut self, rate: f64) {
         self.tracker.set_coast((COASTING.as_secs_f64() * rate).round().clamp(1.0, 1000.0) as u32);
     }
