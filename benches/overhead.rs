@@ -91,7 +91,7 @@ fn main() {
         started.elapsed()
     };
 
-    let pipeline = Pipeline::new("facesr model=span-x2 execution-provider=cpu", gst_video::VideoFormat::I420);
+    let pipeline = Pipeline::new("facesr model=span-x2 execution-provider=cpu temporal-mode=off", gst_video::VideoFormat::I420);
     bare();
     pipeline.run(frame(0));
     let mut ratios = Vec::new();
