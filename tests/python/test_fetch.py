@@ -34,6 +34,8 @@ class Fetch(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         self.cache = self.folder / "cache"
         self.downloads = 0
+        self.trained = self.folder / "trained"
+        self.trained.mkdir()
         self.wheel = self.folder / "clips-1.0-py3-none-any.whl"
         with zipfile.ZipFile(self.wheel, "w") as archive:
             for name, data in CLIPS.items():
@@ -88,6 +90,8 @@ class Fetch(unittest.TestCase):
         output, error = io.StringIO(), io.StringIO()
         with contextlib.ExitStack() as stack:
             stack.enter_context(mock.patch.object(fetch, "read_table", lambda: items))
+            find = fetch.trained_networks
+            stack.enter_context(mock.patch.object(fetch, "trained_networks", lambda: find(self.trained)))
             original = fetch.fetch
             chosen = download or self.download
             stack.enter_context(mock.patch.object(fetch, "fetch", lambda *given: original(*given, chosen)))
@@ -113,6 +117,32 @@ class Fetch(unittest.TestCase):
         self.assertEqual((status, self.downloads, error), (0, 1, ""))
         self.assertEqual(output.count("\n"), 1)
         self.assertIn("all there already", output)
+
+    def train(self, data: bytes, said: str = "") -> None:
+        (self.trained / "ours.onnx").write_bytes(data)
+        about = f"[modelinfo]\nlicence=ours\nsha256={said or sha256(data)}\n"
+        (self.trained / "ours.onnx.modelinfo").write_text(about)
+
+    def test_networks_of_our_own_are_placed_once_and_again_when_they_change(self):
+        for data in (b"one", b"another"):
+            self.train(data)
+            self.assertIn("ours now in", self.run_main()[1].replace("clips, ", ""))
+            self.assertEqual((self.cache / "models/ours.onnx").read_bytes(), data)
+            self.assertIn("all there already", self.run_main()[1])
+        self.assertEqual(self.downloads, 1)
+        self.assertIn("there     trained by this project. Licence: ours", self.run_main("--list")[1])
+
+    def test_networks_of_our_own_are_asked_for_by_name(self):
+        self.train(b"one")
+        self.assertEqual(self.run_main("--only", "ours")[0], 0)
+        self.assertEqual(self.left(), {"models/ours.onnx", "models/ours.onnx.modelinfo"})
+        self.assertIn("ours", self.run_main("--only", "theirs")[2])
+
+    def test_a_network_of_our_own_that_is_not_what_its_sidecar_says_is_refused(self):
+        self.train(b"one", said="0" * 64)
+        status, _, error = self.run_main("--only", "ours")
+        self.assertEqual((status, self.left()), (1, set()))
+        self.assertIn("ours.onnx is not the expected one", error)
 
     def test_a_damaged_file_is_fetched_again(self):
         self.fetch()
