@@ -1,7 +1,8 @@
 //! How much a face shakes in its crop, and how far the crop lags behind, for ways of placing it.
 //!
-//! Noise of deviation 8 is added to every clip; faces are placed on the noisy frames. Instability: of
-//! neighbouring clean frames, cut where the noisy ones were placed, at 512 pixels, the mean over
+//! Noise of deviation 8 is added to every clip; the face that is largest in the first frame is placed on the noisy
+//! frames; a detection that does not overlap the one before is of something else and not taken by any way. Instability: of
+//! neighbouring clean frames, cut where the noisy ones were placed, in pixels of 512, the mean over
 //! frames of how far the similarity that their flow fits moves the landmarks of the template. Lag: the
 //! shift, in frames, by which the speed of the placed middle of eyes and nose fits best that of detections on the clean
 //! frames, smoothed without a lag (Gaussian of 1.5 frames); over all clips together, by least squares in distances
@@ -14,7 +15,7 @@ use std::path::Path;
 use gstfacesr::face::align::aligned;
 use gstfacesr::face::crop::{Crop, Frame, cut};
 use gstfacesr::face::detect::{Detection, Detector, Landmarks};
-use gstfacesr::face::geometry::Point;
+use gstfacesr::face::geometry::{Point, Rect};
 use gstfacesr::face::track::{CONTINUES, Limits, Motion, OwnMotion, Tracker, ride};
 use gstfacesr::flow::{Estimator, preset};
 use gstfacesr::image::Picture;
@@ -24,7 +25,12 @@ use crate::clip::Clip;
 use crate::found::{SMALLEST, clips, name};
 
 const NOISE: f32 = 8.0;
-const SIDE: usize = 512;
+/// The unit of instability is a pixel of an aligned crop of this side ...
+const UNIT: usize = 512;
+/// ... which is looked at in half the size, where the noise of its flow is less.
+const SIDE: usize = UNIT / 2;
+/// Overlap (intersection over union) from which on two detections in a row are of one face.
+const SAME: f32 = 0.2;
 /// Frames of a clip that are measured.
 const FRAMES: usize = 60;
 
@@ -143,15 +149,21 @@ pub fn table(detector: &mut Detector, media: &Path) -> Result<(), Box<dyn Error>
         .map(|(name, place)| Way { name, place, before: None, moved: Vec::new(), middles: Vec::new() })
         .collect();
         let mut truth = Vec::new();
+        let mut last: Option<Rect> = None;
         let mut seed = 0x9E37_79B9_7F4A_7C15;
         let mut estimator = Estimator::new(preset("fast").expect("it is a preset"));
         for (frame, clean) in Clip::open(&path)?.take(FRAMES).enumerate() {
             let noisy = noisy(&clean, &mut seed);
-            let main = |found: Vec<Detection>| {
-                found.into_iter().max_by(|a, b| a.area.area().total_cmp(&b.area.area()))
+            let same = |found: Vec<Detection>| match last {
+                None => found.into_iter().max_by(|a, b| a.area.area().total_cmp(&b.area.area())),
+                Some(last) => found
+                    .into_iter()
+                    .filter(|face| face.area.overlap(&last) > SAME)
+                    .max_by(|a, b| a.area.overlap(&last).total_cmp(&b.area.overlap(&last))),
             };
-            let seen = main(detector.detect(noisy.view(), CONTINUES)?);
-            let real = main(detector.detect(clean.view(), CONTINUES)?);
+            let seen = same(detector.detect(noisy.view(), CONTINUES)?);
+            let real = same(detector.detect(clean.view(), CONTINUES)?);
+            last = real.map(|face| face.area).or(last);
             eyes = real.map_or(eyes, |face| face.landmarks[0].distance(face.landmarks[1]).max(1.0));
             truth.push(real.map(|face| middle(&face.landmarks)));
             for way in &mut ways {
@@ -171,7 +183,7 @@ pub fn table(detector: &mut Detector, media: &Path) -> Result<(), Box<dyn Error>
         for way in &ways {
             let mean = way.moved.iter().sum::<f32>() / way.moved.len().max(1) as f32;
             let misfits = misfits(&way.middles, &smooth, eyes);
-            print!("  {mean:5.2}");
+            print!("  {mean:5.2} {:+4.1}", best(&misfits));
             match sums.iter_mut().find(|sum| sum.0 == way.name) {
                 Some(sum) => {
                     (sum.1, sum.3) = (sum.1 + mean, sum.3 + 1);
@@ -195,16 +207,12 @@ fn middle(points: &Landmarks) -> Point {
 
 /// How far the face moved in its crop, on average over the template's landmarks.
 fn shaken(estimator: &mut Estimator, before: &Crop, now: &Crop) -> Option<f32> {
-    let plane = |crop: &Crop| {
-        // At half the size noise of the flow is less, and the figure is doubled again below.
-        let half = gstfacesr::face::crop::resized(crop, SIDE / 2);
-        gstfacesr::face::agree::luma(&half).mapv(|value| 255.0 * value)
-    };
+    let plane = |crop: &Crop| gstfacesr::face::agree::luma(crop).mapv(|value| 255.0 * value);
     let flow = estimator.estimate(plane(now).view(), plane(before).view()).ok()?;
     let template: Landmarks =
         [(193.0, 240.0), (319.0, 240.0), (256.5, 314.0), (201.0, 371.0), (313.0, 371.0)]
             .map(|(x, y)| Point::new(x, y));
-    let moved = ride(&Motion { flow: &flow, scale: 2.0 }, &template)?;
+    let moved = ride(&Motion { flow: &flow, scale: (UNIT / SIDE) as f32 }, &template)?;
     Some(template.iter().map(|point| point.distance(moved.apply(*point))).sum::<f32>() / 5.0)
 }
 
@@ -228,7 +236,7 @@ fn smoothed(points: &[Option<Point>]) -> Vec<Option<Point>> {
 
 /// Shifts that are tried, in frames.
 fn shifts() -> impl Iterator<Item = f32> {
-    (-30..=40).map(|tenth| tenth as f32 / 10.0)
+    (-60..=80).map(|step| step as f32 / 20.0)
 }
 
 /// The squared difference of speeds for each shift.

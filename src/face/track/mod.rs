@@ -6,6 +6,7 @@ mod ride;
 
 use super::detect::{Detection, Landmarks, turned};
 use super::geometry::{Point, Rect, Similarity};
+use super::mask::smoothstep;
 use life::{Life, Look};
 pub use motion::OwnMotion;
 pub use ride::{Motion, ride};
@@ -14,10 +15,11 @@ pub use ride::{Motion, ride};
 const SAME: f32 = 0.2;
 /// Two tracks that overlap by more are of one face, and the younger goes.
 const DOUBLE: f32 = 0.5;
-/// Landmarks further from the detection than this share of the distance between the eyes jump to it.
-const JUMP: f32 = 0.35;
+/// Distances from the detection, as shares of the distance between the eyes and means of the landmarks: what a detector
+/// itself may miss by, from frame to frame 0.03 in strong noise; from the second on the face is lost and jumps to it.
+const MISSED: (f32, f32) = (0.08, 0.3);
 /// What is left of a landmark's error after each frame: see [`correction`].
-const KEEP: f32 = 0.9;
+const KEEP: f32 = 0.8;
 /// The most that a detection moves landmarks, as a share of the way.
 const MOST_CORRECTED: f32 = 0.5;
 /// How many coasting times a face that is no longer shown is remembered: who turns away and
@@ -50,6 +52,8 @@ pub struct Track {
     pub score: f32,
     life: Life,
     moved: Option<Similarity>,
+    /// It was off by more than a detector is.
+    strayed: bool,
 }
 
 impl Track {
@@ -119,10 +123,12 @@ impl Tracker {
     }
 
     /// Whether a detection is due, when one is taken every `interval` frames: earlier while a face
-    /// has not been confirmed or has just been missed.
+    /// has not been confirmed, has just been missed or moves in a way that the motion does not tell.
     pub fn is_due(&self, interval: u32, has_motion: bool) -> bool {
         let open = self.tracks.iter().any(|track| {
-            !track.confirmed() || track.life.missed().is_some_and(|frames| frames < self.limits.coast)
+            !track.confirmed()
+                || track.strayed
+                || track.life.missed().is_some_and(|frames| frames < self.limits.coast)
         });
         // Without motion, only a detection says where a face is.
         let blind = !has_motion && !self.tracks.is_empty();
@@ -186,7 +192,7 @@ impl Tracker {
     fn begin(&mut self, detection: &Detection) {
         let Detection { score, area, landmarks } = *detection;
         let life = Life::begin(score, self.has_past);
-        self.tracks.push(Track { id: self.next, landmarks, area, score, life, moved: None });
+        self.tracks.push(Track { id: self.next, landmarks, area, score, life, moved: None, strayed: false });
         self.next += 1;
     }
 
@@ -236,8 +242,9 @@ impl Track {
     fn correct(&mut self, detection: &Detection, share: f32) {
         let off = |(is, found): (&Point, &Point)| is.distance(*found);
         let eyes = detection.landmarks[0].distance(detection.landmarks[1]).max(1.0);
-        let furthest = self.landmarks.iter().zip(&detection.landmarks).map(off).fold(0.0, f32::max);
-        let share = if furthest > JUMP * eyes { 1.0 } else { share };
+        let missed = self.landmarks.iter().zip(&detection.landmarks).map(off).sum::<f32>() / (5.0 * eyes);
+        self.strayed = missed > MISSED.0;
+        let share = share + (1.0 - share) * smoothstep(MISSED.0, MISSED.1, missed);
         for (is, found) in self.landmarks.iter_mut().zip(&detection.landmarks) {
             *is = is.towards(*found, share);
         }

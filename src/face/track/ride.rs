@@ -7,8 +7,9 @@ use crate::flow::Flow;
 
 /// Places on a side of the grid on which the flow is read.
 const SIDE: usize = 9;
-/// How far the grid reaches from the middle of the landmarks, in distances between the eyes.
-const REACH: f32 = 1.1;
+/// How far the grid reaches from the middle of the landmarks, in distances between the eyes: over the face, not beside it,
+/// because what is beside it does not turn along.
+const REACH: f32 = 0.8;
 /// Fits after the first, each without the places that missed most.
 const TRIMS: usize = 2;
 /// The share of places that a trimmed fit keeps: a face may be covered in part.
