@@ -117,12 +117,17 @@ fn weigh(source: &impl Source, columns: &[usize], rows: &[usize], across: &[f32]
 
 /// Cuts a square of `side` pixels. `place` takes points of the crop to points of the source.
 pub fn cut(source: &impl Source, place: &Similarity, side: usize) -> Crop {
-    let reduce = reduce(place.scale());
-    let across = Point::new(place.a, place.b);
+    cut_enlarged(source, place, Point::new(1.0, 1.0), side)
+}
+
+/// [`cut`] from a source that is an enlargement, by `times` across and down, of what `place` takes points to.
+pub fn cut_enlarged(source: &impl Source, place: &Similarity, times: Point, side: usize) -> Crop {
+    let reduce = reduce(place.scale() * times.x.max(times.y));
+    let across = Point::new(place.a, place.b).times(times);
     let mut crop = Crop::zeros((3, side, side));
     for y in 0..side {
         for x in 0..side {
-            let at = place.apply(Point::new(x as f32 + 0.5, y as f32 + 0.5));
+            let at = place.apply(Point::new(x as f32 + 0.5, y as f32 + 0.5)).times(times);
             let colour = sample(source, at, across, reduce);
             (0..3).for_each(|channel| crop[(channel, y, x)] = colour[channel]);
         }

@@ -1,15 +1,20 @@
 //! Lays a restored face over the large picture: each pixel under the mask is sampled once from the
-//! restored crop. Pixels that the mask does not reach are not touched.
+//! restored crop. Pixels that the mask does not reach are not touched. Of a face larger than the crop, the picture
+//! keeps what is too fine for the crop to hold.
 
 use super::align::{Window, to_face};
-use super::crop::{Crop, reduce, sample, side};
+use super::crop::{Crop, Frame, cut_enlarged, reduce, sample, side};
 use super::detect::Landmarks;
 use super::geometry::{Point, Similarity};
 use super::mask::{MIDDLE, REACH, mask, smoothstep};
-use crate::image::{Sample, Size, ViewMut, rows_mut};
+use crate::image::{Sample, Size, View, ViewMut, rows_mut};
 
 /// Where a crop ends before the mask does, the mask fades over this share of the crop's side.
 const EDGE: f32 = 0.06;
+
+/// Pixels of the crop for each pixel of the large picture, up to which the picture keeps what is finer than the crop,
+/// and from which the crop holds all there is.
+const FINER: (f32, f32) = (1.0, 1.25);
 
 /// Lays `restored`, seen through `window` of the small picture, over the large one, by `share` (0 to
 /// 1) of the mask. `small` is the size of the small picture.
@@ -30,14 +35,23 @@ pub fn paste<S: Sample>(
     let (columns, lines) = reach(&to_face, to_small, size);
     let channels = large.dim().2;
     let length = side(restored) as f32;
+    let kept = 1.0 - smoothstep(FINER.0, FINER.1, step.x.hypot(step.y));
+    // The picture as the crop could hold it.
+    let held =
+        (kept > 0.0).then(|| seen_by_crop(&large.view(), &to_crop, to_small, side(restored))).flatten();
     for (y, row) in rows_mut(large).enumerate().skip(lines.start).take(lines.len()) {
         for x in columns.clone() {
             let at = Point::new((x as f32 + 0.5) * to_small.x, (y as f32 + 0.5) * to_small.y);
             let there = to_crop.apply(at);
             let weight = share * mask(to_face.apply(at)) * inside(there, length);
             if weight > 0.0 {
-                let colour = sample(&restored.view(), there, step, parts);
-                blend(&mut row[x * channels..(x + 1) * channels], colour, weight);
+                let mut colour = sample(&restored.view(), there, step, parts);
+                let pixel = &mut row[x * channels..(x + 1) * channels];
+                if let Some(held) = &held {
+                    let held = sample(&held.view(), there, step, parts);
+                    (0..3).for_each(|c| colour[c] += kept * (shade(pixel, c) - held[c]));
+                }
+                blend(pixel, colour, weight);
             }
         }
     }
@@ -48,6 +62,23 @@ fn ways(restored: &Crop, window: &Window, landmarks: &Landmarks) -> Option<(Simi
     let enlarged = side(restored) as f32 / window.side as f32;
     let to_crop = window.place.inverse()?.then(&Similarity::upright(enlarged, 0.0, 0.0));
     Some((to_face(landmarks)?, to_crop))
+}
+
+/// What a crop of this side would hold of the large picture. `to_crop` is from points of the small picture, `to_small` to
+/// them.
+fn seen_by_crop<S: Sample>(
+    large: &View<'_, S>,
+    to_crop: &Similarity,
+    to_small: Point,
+    side: usize,
+) -> Option<Crop> {
+    let times = Point::new(1.0 / to_small.x, 1.0 / to_small.y);
+    Some(cut_enlarged(&Frame(*large), &to_crop.inverse()?, times, side))
+}
+
+/// A colour of a pixel, 0 to 1; grey has three equal ones.
+fn shade<S: Sample>(pixel: &[S], channel: usize) -> f32 {
+    pixel[if pixel.len() < 3 { 0 } else { channel }].to_f32() / S::WHITE
 }
 
 /// The columns and rows of the large picture that the mask may reach.
@@ -134,6 +165,42 @@ mod tests {
                     assert!(change <= 1.0, "{lean}, {times:?}, crop x{crop_times}: {change}");
                     let change = largest_change::<u16>(&face, window, times, crop_times);
                     assert!(change <= 257.0 * 0.7, "{lean}, {times:?}, crop x{crop_times}: {change}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_face_larger_than_its_crop_keeps_what_is_too_fine_for_the_crop() {
+        // Noise, which no coarser crop can hold.
+        let noise = |size: Size| {
+            Picture::<u8>::from_shape_fn((size.height, size.width, 3), |(y, x, c)| {
+                ((x * 31 + y * 17 + c * 7) as u32).wrapping_mul(0x9E37_79B9).to_le_bytes()[3]
+            })
+        };
+        let small = Size::new(90, 80);
+        for lean in [0.0, 0.3, -0.7] {
+            let face = face(44.3, 36.8, 16.0, lean);
+            for times in [Point::new(1.0, 1.0), Point::new(3.0, 3.0), Point::new(4.0, 3.0)] {
+                let size = Size::new((90.0 * times.x) as usize, (80.0 * times.y) as usize);
+                let before = noise(size);
+                // A third of the pixels that the large picture has for each of the small one, and all.
+                for side in [22, 64] {
+                    let window = aligned(&face, side).unwrap();
+                    let seen = cut_enlarged(&Frame(before.view()), &window.place, times, side);
+                    let mut after = before.clone();
+                    paste(&seen, &window, &face, 1.0, small, &mut after.view_mut());
+                    let off = before.iter().zip(&after).map(|(a, b)| a.abs_diff(*b)).max();
+                    assert!(off <= Some(1), "{lean}, {times:?}, {side}: {off:?}");
+                    // And takes what the restorer changed.
+                    paste(&seen.mapv(|value| value + 0.2), &window, &face, 1.0, small, &mut after.view_mut());
+                    let centre = to_face(&face).unwrap().inverse().unwrap().apply(MIDDLE).times(times);
+                    let (x, y) = (centre.x as usize, centre.y as usize);
+                    let mean = |picture: &Picture<u8>| {
+                        let part = picture.slice(ndarray::s![y - 4..y + 4, x - 4..x + 4, ..]);
+                        part.iter().map(|&sample| f32::from(sample)).sum::<f32>() / part.len() as f32
+                    };
+                    assert!(mean(&after) > mean(&before) + 25.0, "{lean}, {times:?}, {side}");
                 }
             }
         }
