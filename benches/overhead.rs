@@ -92,7 +92,7 @@ fn main() {
     };
 
     let pipeline = Pipeline::new(
-        "facesr model=span-x2 execution-provider=cpu temporal-mode=off",
+        "facesr model=span-x2 execution-provider=cpu temporal-mode=off face-mode=off",
         gst_video::VideoFormat::I420,
     );
     bare();
@@ -136,7 +136,7 @@ fn main() {
 /// Resident memory over many frames of a network that does next to nothing.
 fn memory(frames: usize) {
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny/nearest-x2.onnx");
-    let element = format!("facesr model={model} execution-provider=cpu temporal-mode=off");
+    let element = format!("facesr model={model} execution-provider=cpu temporal-mode=off face-mode=off");
     let pipeline = Pipeline::new(&element, gst_video::VideoFormat::I420);
     let mut took = Duration::ZERO;
     let mut resident = Vec::new();

@@ -82,7 +82,7 @@ class Clips:
     def make(self, name, label, *words):
         made = self.folder / f"{name}.{label}.mkv"
         source = self.options.media / "pairs" / f"{name}.x2.mkv"
-        facesr("enhance", source, made, "--model", self.options.model, "--lossless", "--progress", "none", *words)
+        facesr("enhance", source, made, "--model", self.options.model, "--lossless", "--progress", "none", "--face-mode", "off", *words)
         return made
 
     def measure(self, name, test, baseline, metrics):

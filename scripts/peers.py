@@ -168,8 +168,9 @@ def facesr(*options):
 
 
 PEERS = {
-    "facesr": facesr(),
-    "facesr, frame by frame": facesr("--temporal-mode", "off"),
+    "facesr": facesr("--face-mode", "off"),
+    "facesr, frame by frame": facesr("--face-mode", "off", "--temporal-mode", "off"),
+    "facesr, faces restored": facesr(),
     "python: onnxruntime + OpenCV": in_python("python"),
     "python + temporalfix": in_python("temporalfix"),
     "ncnn, same weights": in_python("ncnn"),

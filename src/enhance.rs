@@ -140,7 +140,7 @@ impl<S: TensorSample> Enhancer<S> {
         let opened = settings.model.as_ref().map(|model| open_upscaler(settings, model)).transpose()?;
         let (upscaler, loaded) = opened.unzip();
         let temporal = Temporal::new(settings.temporal);
-        let (faces, faces_left) = open_faces(settings, loaded.as_ref())?;
+        let (faces, faces_left) = open_faces(settings)?;
         Ok(Self {
             upscaler,
             temporal,
@@ -327,21 +327,22 @@ fn open_upscaler<S: TensorSample>(
 }
 
 /// The face stage, if there is anything for it to do, else why there is not.
-fn open_faces(
-    settings: &Settings,
-    loaded: Option<&Loaded>,
-) -> Result<(Option<Faces>, Option<String>), EnhanceError> {
+fn open_faces(settings: &Settings) -> Result<(Option<Faces>, Option<String>), EnhanceError> {
     let faces = face::Settings {
         options: settings.options.clone(),
         beside: settings.beside.clone(),
         ..settings.faces.clone()
     };
-    match faces.plan(loaded.map(|loaded| loaded.active.provider))? {
+    match faces.plan()? {
         Plan::Nothing(reason) => Ok((None, reason)),
-        plan => {
-            let runtime = runtime::load(settings.runtime.as_deref(), settings.beside.as_deref())?;
-            Ok((Faces::open(&faces, &plan, runtime)?, None))
-        }
+        plan => match runtime::load(settings.runtime.as_deref(), settings.beside.as_deref()) {
+            Ok(runtime) => Ok((Faces::open(&faces, &plan, runtime)?, None)),
+            // Whoever asked for nothing in particular can do without, where no other network runs either.
+            Err(error) if settings.model.is_none() && faces.is_automatic() => {
+                Ok((None, Some(format!("faces are left as they are: {error}"))))
+            }
+            Err(error) => Err(error.into()),
+        },
     }
 }
 

@@ -204,9 +204,9 @@ fn pictures_that_would_be_too_large_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn at_scale_one_without_model_and_steadying_buffers_pass_untouched_and_nothing_is_loaded() {
-    let name = "at_scale_one_without_model_and_steadying_buffers_pass_untouched_and_nothing_is_loaded";
-    // Nothing can be found in the child: neither networks nor the runtime.
+fn at_scale_one_without_model_steadying_and_faces_buffers_pass_untouched_and_nothing_is_loaded() {
+    let name = "at_scale_one_without_model_steadying_and_faces_buffers_pass_untouched_and_nothing_is_loaded";
+    // Nothing can be found in the child: neither networks nor the runtime. So faces are off by themselves.
     let nowhere = [("FACESR_CACHE_DIR", "/nonexistent"), ("FACESR_ONNXRUNTIME", "/nonexistent/lib.so")];
     let output = child(name, &nowhere, || {
         let mut bench = Bench::new("", &[("scale", "1"), ("temporal-mode", "off")]);
@@ -234,7 +234,8 @@ fn a_network_that_keeps_the_size_is_run_and_not_passed_by() {
         assert_eq!((bench.count("frames"), bench.count("tiles")), (1, 1));
     }
     // A network that enlarges has nothing to do at the same size.
-    let mut bench = Bench::new("nearest-x2", &[("scale", "1"), ("temporal-mode", "off")]);
+    let off = [("scale", "1"), ("temporal-mode", "off"), ("face-mode", "off")];
+    let mut bench = Bench::new("nearest-x2", &off);
     let input = info(VideoFormat::Rgb, 33, 17);
     bench.info(&input);
     let buffer = frame(&input, |_, _, _| 9);
@@ -244,7 +245,7 @@ fn a_network_that_keeps_the_size_is_run_and_not_passed_by() {
 
 #[test]
 fn passing_through_ends_when_the_caps_ask_for_work_and_comes_back() {
-    let off = [("temporal-mode", "off")];
+    let off = [("temporal-mode", "off"), ("face-mode", "off")];
     let mut bench = Bench::new("nearest-x2", &off).downstream("video/x-raw,width=60,height=40");
     for (width, height) in [(60, 40), (30, 20), (60, 40), (120, 80), (60, 40)] {
         let input = info(VideoFormat::Rgb, width, height);

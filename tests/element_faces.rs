@@ -34,14 +34,15 @@ fn given(width: usize, height: usize, level: f32) -> (gst_video::VideoInfo, gst:
 }
 
 #[test]
-fn on_a_processor_nothing_is_spent_on_faces_by_default_and_stats_say_why() {
-    let mut bench = Bench::new("nearest-x2", &[]);
+fn by_default_faces_are_restored_by_the_projects_own_network() {
+    let mut bench = Bench::new("nearest-x2", &[("face-source", "meta")]);
     let (input, buffer) = given(120, 100, 120.0);
     bench.info(&input);
     let made = bench.frame(buffer);
-    let note = faces(&bench).get::<String>("note").unwrap();
-    assert!(note.contains("face-model=realesrgan-x4plus"), "{note}");
-    assert_eq!(faces(&bench).get::<String>("restorer").unwrap(), "");
+    let faces = faces(&bench);
+    assert_eq!(faces.get::<String>("restorer").unwrap(), "facesr-face-256", "`make models` installs it");
+    assert_eq!(faces.get::<String>("note").unwrap(), "");
+    assert_eq!(faces.get::<u64>("restored").unwrap(), 1);
     assert_eq!(made.iter_meta::<VideoRegionOfInterestMeta>().count(), 2, "what was attached stays");
 }
 

@@ -184,6 +184,30 @@ fn restorers_of_aligned_faces_get_their_range_their_fidelity_and_all_faces_at_on
 }
 
 #[test]
+fn a_sidecar_says_from_which_height_on_a_restorer_is_trusted_and_whether_it_invents() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("face.onnx");
+    std::fs::copy("models/tiny/face.onnx", &path).unwrap();
+    let runtime = runtime::load(None, None).unwrap();
+    for (said, from, to, invents) in [
+        ("", 20.0, 64.0, true),
+        ("face-heights=10,20", 10.0, 20.0, true),
+        ("face-heights=30,31\ninvents=no", 30.0, 31.0, false),
+        ("invents=yes", 20.0, 64.0, true),
+    ] {
+        let text = format!("[modelinfo]\nversion=1.0\nrole=face-restorer\n{said}\n");
+        std::fs::write(folder.path().join("face.onnx.modelinfo"), text).unwrap();
+        let restorer = open(runtime, &path, &Options::default()).unwrap();
+        assert_eq!((restorer.trust(from), restorer.trust(to)), (0.0, 1.0), "{said}");
+        assert!((0.2..0.8).contains(&restorer.trust((from + to) / 2.0)), "{said}");
+        for fidelity in [0.0, 0.3, 1.0] {
+            let expected = if invents { fidelity } else { 0.0 };
+            assert_eq!(restorer.detail_of_source(fidelity), expected, "{said}, {fidelity}");
+        }
+    }
+}
+
+#[test]
 fn a_face_that_the_network_fails_on_is_an_error_for_its_batch() {
     let mut restorer = restorer("face-nan").unwrap();
     let mut crops = crops(256);

@@ -909,8 +909,8 @@ fn real_clips(containers: usize) {
     // This is about times; how good the picture is costs minutes.
     let encoder = "x264enc speed-preset=ultrafast pass=quant quantizer=30";
     for (number, input) in clips.iter().enumerate() {
-        let mode = if number == 0 { "balanced" } else { "off" };
-        let options = ["--overwrite", "--encoder", encoder, "--temporal-mode", mode];
+        let (mode, faces) = if number == 0 { ("balanced", "detect") } else { ("off", "off") };
+        let options = ["--overwrite", "--encoder", encoder, "--temporal-mode", mode, "--face-mode", faces];
         let outs = [("out.mp4", TICK), ("out.mkv", MILLISECOND), ("out.mov", TICK)];
         for (out, tolerance) in outs.iter().cycle().skip(number).take(containers) {
             let output = folder.path().join(out);

@@ -209,7 +209,11 @@ pub fn truth(media: &Path, restorer: &str, frames: usize, controls: Controls) ->
                 sums.add(test, &truth, place, &mut network)?;
             }
             if number + 1 == frames {
-                let shown = std::env::temp_dir().join(format!("face-{}-{restorer}.png", name(&small)));
+                let shown = std::env::temp_dir().join(format!(
+                    "face-{}-{}.png",
+                    name(&small),
+                    name(Path::new(restorer))
+                ));
                 let pictures: Vec<&Picture<u8>> = made.iter().chain([&truth]).collect();
                 save(&side_by_side(&pictures, place), &shown)?;
             }

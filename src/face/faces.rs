@@ -202,7 +202,8 @@ impl Faces {
         {
             let known = self.known.entry(track.id).or_default();
             let made = made.and_then(|mut made| {
-                let agreed = agree(&mut made, crop, controls.fidelity, restorer.light());
+                let detail = restorer.detail_of_source(controls.fidelity);
+                let agreed = agree(&mut made, crop, detail, restorer.light());
                 made.iter()
                     .all(|value| value.is_finite())
                     .then_some((made, agreed))

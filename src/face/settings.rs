@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::FaceError;
 use crate::infer::onnx::Options;
-use crate::infer::provider::Provider;
 use crate::model::registry;
 
 /// What to do with faces.
@@ -38,7 +37,7 @@ pub struct Settings {
     pub source: Source,
     /// Detector: `auto`, a registry name or a path.
     pub detector: String,
-    /// Restorer: `auto`, the registry name of an upscaler or a path.
+    /// Restorer: `auto`, a registry name (of an upscaler, too) or a path.
     pub model: String,
     /// Frames from one detection to the next.
     pub interval: u32,
@@ -71,9 +70,6 @@ impl Default for Settings {
     }
 }
 
-/// The restorer that `auto` stands for on a GPU.
-pub const HEAVY: &str = "realesrgan-x4plus";
-
 /// What is going to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
@@ -94,76 +90,77 @@ impl Settings {
         Ok(registry::resolve_detector(&self.detector, self.beside.as_deref())?)
     }
 
-    /// What comes of the settings where networks run on `provider`.
+    /// Faces are to be restored if that can be done, and nothing was named to do it.
+    pub fn is_automatic(&self) -> bool {
+        self.mode == Mode::Auto && is_auto(&self.model) && is_auto(&self.detector)
+    }
+
+    /// What comes of the settings on this machine.
     ///
-    /// A restorer that was named is used or missed, whatever it costs. `auto` takes the heavy upscaler on a
-    /// GPU alone: on a processor it would take seconds for each face of each frame, so faces are left to the
-    /// upscaler there, and nothing is spent on finding them either.
+    /// A restorer that was named is used or missed. `auto` takes the default one, and leaves faces to the
+    /// upscaler where it or the detector is not installed, so that nothing is spent on finding them either.
     ///
     /// # Errors
     /// [`FaceError::Model`] if something that was named is missing.
-    pub fn plan(&self, provider: Option<Provider>) -> Result<Plan, FaceError> {
+    pub fn plan(&self) -> Result<Plan, FaceError> {
         match self.mode {
             Mode::Off => return Ok(Plan::Nothing(None)),
             Mode::Detect => return Ok(Plan::Detect),
             Mode::Auto => {}
         }
-        let beside = self.beside.as_deref();
-        let named = !(self.model.is_empty() || self.model == registry::AUTO);
-        if named {
-            return Ok(Plan::Restore(registry::resolve(&self.model, None, beside)?));
+        let restorer = registry::resolve_restorer(&self.model, self.beside.as_deref());
+        if !is_auto(&self.model) {
+            return Ok(Plan::Restore(restorer?));
         }
-        if !matches!(provider, Some(Provider::Cuda | Provider::TensorRt)) {
-            let reason = format!(
-                "faces are left to the upscaler: no restorer is fast enough for a processor, face-model={HEAVY} takes seconds a face"
-            );
-            return Ok(Plan::Nothing(Some(reason)));
-        }
-        let restorer = registry::resolve(HEAVY, None, beside);
-        let detector = self.detector_file();
-        match (restorer, detector) {
-            (Ok(path), Ok(_)) => Ok(Plan::Restore(path)),
-            (Err(err), _) => Ok(Plan::Nothing(Some(format!("faces are left to the upscaler: {err}")))),
-            (_, Err(err)) => Ok(Plan::Nothing(Some(format!("faces are left to the upscaler: {err}")))),
+        let detector = match self.source {
+            Source::Detect => self.detector_file().map(|_| ()),
+            Source::Meta => Ok(()),
+        };
+        match detector.and(restorer.map_err(FaceError::from)) {
+            Ok(path) => Ok(Plan::Restore(path)),
+            // A detector that was named is used or missed, too.
+            Err(err) if !self.is_automatic() => Err(err),
+            Err(err) => Ok(Plan::Nothing(Some(format!("faces are left to the upscaler: {err}")))),
         }
     }
+}
+
+fn is_auto(name: &str) -> bool {
+    name.is_empty() || name == registry::AUTO
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn plan(mode: Mode, model: &str, provider: Option<Provider>) -> Result<Plan, FaceError> {
-        Settings { mode, model: model.into(), ..Settings::default() }.plan(provider)
+    fn plan(mode: Mode, model: &str, detector: &str) -> Result<Plan, FaceError> {
+        Settings { mode, model: model.into(), detector: detector.into(), ..Settings::default() }.plan()
     }
 
     #[test]
-    fn a_restorer_that_was_named_is_used_or_missed_wherever_networks_run() {
-        let file = "models/tiny/identity-x1.onnx";
-        for provider in [None, Some(Provider::Cpu), Some(Provider::Cuda)] {
-            assert_eq!(plan(Mode::Auto, file, provider).unwrap(), Plan::Restore(file.into()));
-            let missing = plan(Mode::Auto, "no/such.onnx", provider).unwrap_err().to_string();
-            assert!(missing.contains("no/such.onnx does not exist"), "{missing}");
-        }
+    fn what_was_named_is_used_or_missed() {
+        let file = "models/tiny/face.onnx";
+        assert_eq!(plan(Mode::Auto, file, "auto").unwrap(), Plan::Restore(file.into()));
+        let missing = plan(Mode::Auto, "no/such.onnx", "auto").unwrap_err().to_string();
+        assert!(missing.contains("no/such.onnx does not exist"), "{missing}");
+        let missing = plan(Mode::Auto, "auto", "no/such.onnx").map_err(|err| err.to_string());
+        assert!(missing.is_err_and(|missing| missing.contains("no/such.onnx does not exist")));
     }
 
     #[test]
-    fn auto_spends_nothing_on_a_processor_and_says_why() {
-        for provider in [None, Some(Provider::Cpu), Some(Provider::OpenVino)] {
-            for model in ["", "auto"] {
-                let Plan::Nothing(Some(reason)) = plan(Mode::Auto, model, provider).unwrap() else {
-                    panic!("{provider:?} does something");
-                };
-                assert!(reason.contains(HEAVY) && reason.contains("face-model"), "{reason}");
+    fn auto_takes_what_is_installed_or_says_why_faces_are_left_alone() {
+        for model in ["", "auto"] {
+            match plan(Mode::Auto, model, "auto").unwrap() {
+                Plan::Restore(path) => assert!(path.ends_with(format!("{}.onnx", registry::RESTORERS[0]))),
+                Plan::Nothing(Some(reason)) => assert!(reason.contains("make models"), "{reason}"),
+                other => panic!("{other:?}"),
             }
         }
     }
 
     #[test]
     fn off_is_off_and_detecting_needs_no_restorer() {
-        for provider in [None, Some(Provider::Cpu), Some(Provider::Cuda)] {
-            assert_eq!(plan(Mode::Off, "no/such.onnx", provider).unwrap(), Plan::Nothing(None));
-            assert_eq!(plan(Mode::Detect, "auto", provider).unwrap(), Plan::Detect);
-        }
+        assert_eq!(plan(Mode::Off, "no/such.onnx", "auto").unwrap(), Plan::Nothing(None));
+        assert_eq!(plan(Mode::Detect, "auto", "auto").unwrap(), Plan::Detect);
     }
 }

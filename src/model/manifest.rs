@@ -36,6 +36,11 @@ pub struct Manifest {
     pub overlap: Option<usize>,
     /// Peak working memory of a run, bytes per input pixel.
     pub memory_per_pixel: Option<usize>,
+    /// Heights of faces, brow to chin in pixels of the picture, from which on a restorer is trusted: not at all below
+    /// the first, wholly from the second on.
+    pub face_heights: Option<(f32, f32)>,
+    /// A restorer shows what its input does not: true unless said otherwise.
+    pub invents: Option<bool>,
     /// Licence of the weights.
     pub licence: Option<String>,
     /// Where the weights come from.
@@ -101,6 +106,8 @@ impl Manifest {
             multiple: number_of("multiple")?,
             overlap: number_of("overlap")?,
             memory_per_pixel: number_of("memory-per-pixel")?,
+            face_heights: about.get("face-heights").map(heights).transpose()?,
+            invents: about.get("invents").map(yes_or_no).transpose()?,
             licence: text_of("licence"),
             source: text_of("source"),
             sha256: text_of("sha256"),
@@ -152,6 +159,23 @@ fn whole(key: &str, value: &str) -> Result<usize, String> {
     number.ok_or(format!("{key}={value}: not a whole number above zero"))
 }
 
+/// `from,to` in pixels.
+fn heights(value: &str) -> Result<(f32, f32), String> {
+    let parts = value.split_once(',').and_then(|(from, to)| {
+        let heights: (f32, f32) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
+        (0.0 < heights.0 && heights.0 < heights.1 && heights.1.is_finite()).then_some(heights)
+    });
+    parts.ok_or(format!("face-heights={value}: not `from,to` with from above zero and below to"))
+}
+
+fn yes_or_no(value: &str) -> Result<bool, String> {
+    match value.trim() {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(format!("invents={value}: neither yes nor no")),
+    }
+}
+
 fn dims(value: &str) -> Result<Vec<i64>, String> {
     let parts = value.split(',').map(|part| part.trim().parse());
     parts.collect::<Result<_, _>>().map_err(|_| format!("dims={value}: not whole numbers with commas"))
@@ -184,6 +208,8 @@ scale=2
 multiple=4
 overlap=0
 memory-per-pixel=1000
+face-heights=12,28.5
+invents=no
 licence=Apache-2.0
 [input:0]
 type=float32
@@ -202,6 +228,7 @@ ranges=0.0,255.0;0.0,255.0;0.0,255.0
         assert_eq!(manifest.role.as_deref(), Some("upscaler"));
         assert_eq!((manifest.scale, manifest.multiple), (Some(2), Some(4)));
         assert_eq!((manifest.overlap, manifest.memory_per_pixel), (Some(0), Some(1000)));
+        assert_eq!((manifest.face_heights, manifest.invents), (Some((12.0, 28.5)), Some(false)));
         assert_eq!(manifest.range("input:0"), Range { black: 0.0, white: 255.0 });
         assert_eq!(manifest.range("output"), Range::UNIT);
     }
@@ -228,6 +255,11 @@ ranges=0.0,255.0;0.0,255.0;0.0,255.0
             ("scale=two", "scale=two"),
             ("scale=0", "scale=0"),
             ("multiple=-4", "multiple=-4"),
+            ("invents=never", "invents=never"),
+            ("face-heights=20", "face-heights=20"),
+            ("face-heights=20,20", "face-heights=20,20"),
+            ("face-heights=0,20", "face-heights=0,20"),
+            ("face-heights=1,inf", "face-heights=1,inf"),
             ("[t]\nranges=1,0", "[t]: ranges=1,0"),
             ("[t]\nranges=0,1;0,255", "[t]: ranges"),
             ("[t]\nranges=0,nan", "[t]: ranges"),

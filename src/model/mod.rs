@@ -18,6 +18,9 @@ pub enum ModelError {
     /// Neither the name of a face detector nor a file.
     #[error("no face detector is called `{0}`: use a path of an ONNX file or one of {names}", names = registry::DETECTORS.join(", "))]
     UnknownDetector(String),
+    /// Neither the name of a restorer of faces nor a file.
+    #[error("no face restorer is called `{0}`: use a path of an ONNX file or one of {names}", names = registry::restorer_names().join(", "))]
+    UnknownRestorer(String),
     /// A registry name without its file.
     #[error(
         "model `{name}` is not on this machine: run `make models` in the source tree, or put {name}.onnx into one of: {}",

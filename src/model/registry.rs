@@ -32,8 +32,17 @@ pub const UPSCALERS: &[Entry] = &[
 /// Face detectors that have a name, the default first.
 pub const DETECTORS: &[&str] = &["yunet", "centerface"];
 
+/// Restorers of aligned faces that have a name, the default first.
+pub const RESTORERS: &[&str] = &["facesr-face-256"];
+
 /// The name that stands for a choice by scale.
 pub const AUTO: &str = "auto";
+
+/// Every name that a restorer of faces takes: upscalers can be let loose on faces alone.
+pub fn restorer_names() -> Vec<&'static str> {
+    let upscalers = UPSCALERS.iter().map(|entry| entry.name);
+    std::iter::once(AUTO).chain(RESTORERS.iter().copied()).chain(upscalers).collect()
+}
 
 /// Every name that `model` takes.
 pub fn names() -> Vec<&'static str> {
@@ -93,6 +102,18 @@ pub fn resolve_detector(model: &str, beside: Option<&Path>) -> Result<PathBuf, M
     }
 }
 
+/// The file of a restorer of faces given by name or path; [`AUTO`] is the first of [`RESTORERS`].
+///
+/// # Errors
+/// [`ModelError`] when nothing is found.
+pub fn resolve_restorer(model: &str, beside: Option<&Path>) -> Result<PathBuf, ModelError> {
+    let name = if model.is_empty() || model == AUTO { RESTORERS[0] } else { model };
+    match restorer_names().contains(&name) {
+        true => installed(name, beside),
+        false => file(name, ModelError::UnknownRestorer),
+    }
+}
+
 /// A path, which must exist; `unknown` is what to say of a text that looks like none.
 fn file(name: &str, unknown: fn(String) -> ModelError) -> Result<PathBuf, ModelError> {
     let path = PathBuf::from(name);
@@ -144,6 +165,16 @@ mod tests {
         assert!(missing.contains("no/such.onnx does not exist"), "{missing}");
         let file = Path::new("models/tiny/identity-x1.onnx");
         assert_eq!(resolve_detector(file.to_str().unwrap(), None).unwrap(), file);
+    }
+
+    #[test]
+    fn restorers_are_asked_for_as_networks_are() {
+        let unknown = resolve_restorer("remini", None).unwrap_err().to_string();
+        assert!(restorer_names().iter().all(|name| unknown.contains(name)), "{unknown}");
+        let missing = resolve_restorer("no/such.onnx", None).unwrap_err().to_string();
+        assert!(missing.contains("no/such.onnx does not exist"), "{missing}");
+        let file = Path::new("models/tiny/face.onnx");
+        assert_eq!(resolve_restorer(file.to_str().unwrap(), None).unwrap(), file);
     }
 
     #[test]

@@ -53,7 +53,7 @@ def element(frames: np.ndarray, model: str) -> np.ndarray:
         padded.tofile(before)
         gst("filesrc", f"location={before}", f"blocksize={padded[0].size}", "!",
             f"video/x-raw,format=RGB,width={width},height={height},framerate=25/1", "!",
-            "facesr", f"model={model}", "execution-provider=cpu", "temporal-mode=off", "!",
+            "facesr", f"model={model}", "execution-provider=cpu", "temporal-mode=off", "face-mode=off", "!",
             "filesink", f"location={after}")
         made = np.fromfile(after, np.uint8)
     scale = int(round((made.size / frames.size) ** 0.5))

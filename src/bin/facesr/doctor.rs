@@ -51,10 +51,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let works = |provider| providers.iter().any(|(known, result)| *known == provider && result.is_ok());
     let automatic = AUTOMATIC.into_iter().find(|&provider| works(provider));
-    let models: Vec<(&str, Option<PathBuf>)> = registry::UPSCALERS
+    let folder = beside.as_deref();
+    let upscalers: Vec<(&str, Option<PathBuf>)> = registry::UPSCALERS
         .iter()
-        .map(|entry| (entry.name, registry::resolve(entry.name, None, beside.as_deref()).ok()))
+        .map(|entry| (entry.name, registry::resolve(entry.name, None, folder).ok()))
         .collect();
+    let usable = runtime.is_ok() && upscalers.iter().any(|(_, path)| path.is_some());
+    let restorers =
+        registry::RESTORERS.iter().map(|&name| (name, registry::resolve_restorer(name, folder).ok()));
+    // The others are opt-in.
+    let detector = registry::DETECTORS[0];
+    let detector = (detector, registry::resolve_detector(detector, folder).ok());
+    let models: Vec<_> = upscalers.into_iter().chain(restorers).chain([detector]).collect();
     let missing: Vec<_> =
         ELEMENTS.iter().filter(|(name, ..)| gst::ElementFactory::find(name).is_none()).collect();
 
@@ -112,7 +120,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             say!("missing      {name}, {purpose}: install {package}");
         }
     }
-    let usable = runtime.is_ok() && models.iter().any(|(_, path)| path.is_some());
     if usable {
         return Ok(());
     }

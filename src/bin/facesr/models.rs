@@ -40,22 +40,43 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
+/// A network that has a name.
+struct Row {
+    name: &'static str,
+    /// Enlargement, of upscalers.
+    scale: Option<usize>,
+    summary: &'static str,
+    /// Where it is, if it is, and what is said of it.
+    file: (Option<PathBuf>, Manifest),
+}
+
 fn list(as_json: bool) {
     let beside = super::folder();
-    let mut rows = Vec::new();
-    for entry in registry::UPSCALERS {
-        let path = registry::resolve(entry.name, None, beside.as_deref()).ok();
+    let described = |path: Option<PathBuf>| {
         let manifest = path.as_deref().and_then(|path| Manifest::beside(path).ok()).unwrap_or_default();
-        rows.push((entry, path, manifest));
-    }
+        (path, manifest)
+    };
+    let upscalers = registry::UPSCALERS.iter().map(|entry| Row {
+        name: entry.name,
+        scale: Some(entry.scale),
+        summary: entry.summary,
+        file: described(registry::resolve(entry.name, None, beside.as_deref()).ok()),
+    });
+    let restorers = registry::RESTORERS.iter().map(|&name| Row {
+        name,
+        scale: None,
+        summary: "restores faces, for face-model",
+        file: described(registry::resolve_restorer(name, beside.as_deref()).ok()),
+    });
+    let rows: Vec<Row> = upscalers.chain(restorers).collect();
     if as_json {
         let models: Vec<Value> = rows
             .iter()
-            .map(|(entry, path, manifest)| {
+            .map(|Row { name, scale, summary, file: (path, manifest) }| {
                 json!({
-                    "name": entry.name,
-                    "scale": entry.scale,
-                    "summary": entry.summary,
+                    "name": name,
+                    "scale": scale,
+                    "summary": summary,
                     "path": path,
                     "licence": manifest.licence,
                     "source": manifest.source,
@@ -65,10 +86,11 @@ fn list(as_json: bool) {
         say!("{}", json!({ "models": models, "searched": registry::search_path(beside.as_deref()) }));
         return;
     }
-    for (entry, path, manifest) in &rows {
+    for Row { name, scale, summary, file: (path, manifest) } in &rows {
         let state =
             path.as_ref().map_or("not here: run `make models`".into(), |path| path.display().to_string());
-        say!("{:<18} x{}  {}", entry.name, entry.scale, entry.summary);
+        let scale = scale.map_or("  ".into(), |scale| format!("x{scale}"));
+        say!("{name:<18} {scale}  {summary}");
         say!("{:<22} {state}", "");
         if let Some(licence) = &manifest.licence {
             say!("{:<22} licence: {licence}", "");

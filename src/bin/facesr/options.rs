@@ -60,11 +60,11 @@ pub struct ElementOptions {
     /// How far the network's input leans on the past, which has less noise: 0 to 1 [default: 0]
     #[arg(long, value_name = "SHARE")]
     pub input_denoise: Option<f64>,
-    /// What is done with faces: off, detect or auto, which restores them where --face-model is given or a GPU is
-    /// there [default: auto]
+    /// What is done with faces: off, detect or auto, which restores them [default: auto]
     #[arg(long, value_name = "NAME")]
     pub face_mode: Option<String>,
-    /// Restorer of faces: the path of an ONNX file, or an upscaler by name, such as realesrgan-x4plus [default: auto]
+    /// Restorer of faces: facesr-face-256, an upscaler by name, such as realesrgan-x4plus, or the path of an ONNX file
+    /// [default: auto]
     #[arg(long, value_name = "NAME|FILE")]
     pub face_model: Option<String>,
     /// Network that finds faces: yunet, centerface or the path of an ONNX file [default: auto]

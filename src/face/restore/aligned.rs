@@ -20,7 +20,8 @@ const SIDES: [usize; 3] = [256, 512, 1024];
 /// Values of black and white where no sidecar says otherwise.
 const RANGE: Range = Range { black: -1.0, white: 1.0 };
 
-/// Below the first height, in pixels, what comes out is somebody else; from the second on, the person.
+/// Below the first height, in pixels, what comes out is somebody else; from the second on, the person. Of networks
+/// whose sidecar says nothing else.
 const TRUSTED: (f32, f32) = (20.0, 64.0);
 
 /// What is light and colour in an aligned crop: a quarter of the distance between the eyes.
@@ -79,6 +80,8 @@ pub struct Aligned {
     shape: Shape,
     input: Range,
     output: Range,
+    trusted: (f32, f32),
+    invents: bool,
 }
 
 impl Aligned {
@@ -86,7 +89,8 @@ impl Aligned {
     pub fn new(network: TensorNetwork, shape: Shape, manifest: &Manifest) -> Self {
         let range = |tensor: &TensorInfo| manifest.range_said(&tensor.name).unwrap_or(RANGE);
         let (input, output) = (range(&network.inputs()[0]), range(&network.outputs()[0]));
-        Self { network, shape, input, output }
+        let trusted = manifest.face_heights.unwrap_or(TRUSTED);
+        Self { network, shape, input, output, trusted, invents: manifest.invents.unwrap_or(true) }
     }
 
     fn run(&mut self, crops: &[Crop], fidelity: f32) -> Result<Vec<Crop>, InferError> {
@@ -122,11 +126,15 @@ impl Restorer for Aligned {
     }
 
     fn trust(&self, height: f32) -> f32 {
-        trust_by_height(height, TRUSTED.0, TRUSTED.1)
+        trust_by_height(height, self.trusted.0, self.trusted.1)
     }
 
     fn light(&self) -> f32 {
         LIGHT
+    }
+
+    fn detail_of_source(&self, fidelity: f32) -> f32 {
+        if self.invents { fidelity } else { 0.0 }
     }
 
     fn restore(&mut self, crops: &[Crop], fidelity: f32) -> Result<Vec<Crop>, InferError> {

@@ -85,7 +85,7 @@ pub struct FaceSr {
         nick = "Face mode", blurb = "What is done with faces; `stats` tells what restores them, or why nothing does",
         builder(FaceMode::default()).mutable_ready())]
     #[property(name = "face-model", type = String, member = face_model, get, set,
-        nick = "Face model", blurb = "Restorer: the path of an ONNX file for aligned faces (GFPGAN, GPEN, RestoreFormer or CodeFormer, which have licences of their own) or an upscaler by name or path, run on faces alone; auto: see face-mode",
+        nick = "Face model", blurb = "Restorer: facesr-face-256 (auto), the path of an ONNX file for aligned faces (GFPGAN, GPEN, RestoreFormer or CodeFormer, which have licences of their own) or an upscaler by name or path, run on faces alone: realesrgan-x4plus takes seconds a face on a processor",
         builder().default_value(Some(registry::AUTO)).mutable_ready())]
     #[property(name = "face-detector", type = String, member = face_detector, get, set,
         nick = "Face detector", blurb = "Network that finds faces: a name (auto, yunet, centerface) or the path of an ONNX file of either kind",

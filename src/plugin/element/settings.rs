@@ -71,7 +71,7 @@ pub enum FaceMode {
     /// And restored, where there is a restorer.
     #[default]
     #[enum_value(
-        name = "Restore them with face-model; without one on a GPU with realesrgan-x4plus, on a processor nothing",
+        name = "Find, follow, attach and restore them with face-model, where that is installed",
         nick = "auto"
     )]
     Auto,
@@ -227,10 +227,9 @@ impl Settings {
         self.needs_no_network() && self.temporal_mode == TemporalMode::Off && !self.wants_faces()
     }
 
-    /// Something is to be done with faces, wherever networks run.
+    /// Something may be done with faces.
     pub fn wants_faces(&self) -> bool {
-        let is_named = !self.face_model.is_empty() && self.face_model != registry::AUTO;
-        self.face_mode == FaceMode::Detect || self.face_mode == FaceMode::Auto && is_named
+        self.face_mode != FaceMode::Off
     }
 
     /// What may change from frame to frame.

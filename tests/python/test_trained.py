@@ -1,0 +1,133 @@
+"""The networks that this project trained, as they are committed."""
+
+import hashlib
+import unittest
+
+import support
+
+import fetch
+
+np = support.np
+TRAINED = support.MODELS / "trained"
+LARGEST = 8_000_000  # bytes; they are committed
+
+# Tensors of a network by name: element type and shape, as far as it is fixed.
+CONTRACTS = {
+    "facesr-face-256": {
+        "input": ("tensor(float)", [None, 3, 256, 256]),
+        "fidelity": ("tensor(float)", [1]),
+        "output": ("tensor(float)", [None, 3, 256, 256]),
+    },
+    "facesr-live-x2": {
+        "input": ("tensor(float)", [None, 3, None, None]),
+        "output": ("tensor(float)", [None, 3, None, None]),
+    },
+}
+
+ROLES = {"facesr-face-256": "face-restorer", "facesr-live-x2": "upscaler"}
+
+
+def drawn_face() -> np.ndarray:
+    """A head with eyes and a mouth, smooth, [1, 3, 256, 256], -1..1."""
+    down, across = np.mgrid[:256, :256].astype(np.float32)
+
+    def spot(y, x, height, width, edge=4.0):
+        inside = 1 - np.hypot((down - y) / height, (across - x) / width)
+        return 1 / (1 + np.exp(-inside * min(height, width) / edge))
+
+    skin = spot(150, 128, 95, 68)
+    dark = spot(120, 96, 6, 12) + spot(120, 160, 6, 12) + spot(186, 128, 5, 26)
+    face = [-0.6 + level * skin - 0.7 * dark for level in (1.1, 0.8, 0.6)]
+    return np.clip(np.stack(face), -1, 1)[None].astype(np.float32)
+
+
+class Trained(unittest.TestCase):
+    def setUp(self):
+        onnxruntime = support.needed(self, "onnxruntime")
+        self.sessions = {
+            name: support.open_session(onnxruntime, (TRAINED / f"{name}.onnx").read_bytes()) for name in CONTRACTS
+        }
+
+    def restore(self, faces, fidelity):
+        given = {"input": faces, "fidelity": np.array([fidelity], np.float32)}
+        return self.sessions["facesr-face-256"].run(None, given)[0]
+
+    def enlarge(self, picture):
+        return self.sessions["facesr-live-x2"].run(None, {"input": picture})[0]
+
+    def test_every_committed_network_has_a_contract_a_sidecar_and_a_card(self):
+        self.assertEqual(set(CONTRACTS), {path.name.removesuffix(".onnx") for path in TRAINED.glob("*.onnx")})
+        for name in CONTRACTS:
+            self.assertTrue((TRAINED / f"{name}.md").is_file(), name)
+            about = fetch.read_modelinfo(TRAINED / f"{name}.onnx.modelinfo")["modelinfo"]
+            self.assertEqual(about["role"], ROLES[name])
+            self.assertEqual(about["licence"], "MIT OR Apache-2.0")
+
+    def test_files_are_small_and_what_their_sidecars_say(self):
+        for name in CONTRACTS:
+            data = (TRAINED / f"{name}.onnx").read_bytes()
+            self.assertLess(len(data), LARGEST, name)
+            about = fetch.read_modelinfo(TRAINED / f"{name}.onnx.modelinfo")["modelinfo"]
+            self.assertEqual(hashlib.sha256(data).hexdigest(), about["sha256"], name)
+
+    def test_tensors_are_those_of_the_contract_and_of_the_sidecar(self):
+        for name, contract in CONTRACTS.items():
+            session = self.sessions[name]
+            found = {
+                slot.name: (slot.type, [side if isinstance(side, int) else None for side in slot.shape])
+                for slot in session.get_inputs() + session.get_outputs()
+            }
+            # What the last step leaves unsaid is free.
+            for tensor, (kind, shape) in contract.items():
+                self.assertEqual(found[tensor][0], kind, tensor)
+                self.assertEqual(len(found[tensor][1]), len(shape), tensor)
+                for is_side, side in zip(found[tensor][1], shape):
+                    self.assertIn(is_side, (side, None), tensor)
+            sidecar = fetch.read_modelinfo(TRAINED / f"{name}.onnx.modelinfo")
+            self.assertEqual(set(contract), set(sidecar.sections()) - {"modelinfo"}, name)
+
+    def test_several_faces_at_once_are_each_as_alone(self):
+        faces = np.concatenate([drawn_face(), drawn_face()[..., ::-1] * 0.5])
+        together = self.restore(faces, 1.0)
+        for face, made in zip(faces, together):
+            np.testing.assert_allclose(self.restore(face[None], 1.0)[0], made, atol=1e-4)
+
+    def test_a_face_that_is_good_is_left_nearly_as_it_is(self):
+        face = drawn_face()
+        for fidelity in (0.0, 1.0):
+            self.assertLess(np.abs(self.restore(face, fidelity) - face).mean(), 0.03, fidelity)
+
+    def test_fidelity_goes_straight_from_detailed_to_faithful(self):
+        face = drawn_face() + 0.1 * np.random.RandomState(1).randn(1, 3, 256, 256).astype(np.float32)
+        detailed, half, faithful = (self.restore(face, fidelity) for fidelity in (0.0, 0.5, 1.0))
+        self.assertGreater(np.abs(detailed - faithful).max(), 0.01)
+        np.testing.assert_allclose(half, (detailed + faithful) / 2, atol=1e-4)
+
+    def test_noise_is_taken_away_and_does_not_flicker(self):
+        face, noise = drawn_face(), np.random.RandomState(2)
+        given = [face + 0.08 * noise.randn(*face.shape).astype(np.float32) for _ in range(2)]
+        made = [self.restore(picture, 1.0) for picture in given]
+        self.assertLess(np.abs(made[0] - face).mean(), 0.8 * np.abs(given[0] - face).mean())
+        self.assertLess(np.abs(made[1] - made[0]).mean(), 0.8 * np.abs(given[1] - given[0]).mean())
+
+    def test_video_becomes_twice_as_large_whatever_its_size(self):
+        for height, width in ((2, 2), (2, 34), (66, 50), (144, 176)):
+            made = self.enlarge(support.smooth_picture(height, width))
+            self.assertEqual(made.shape, (1, 3, 2 * height, 2 * width))
+            self.assertTrue(np.isfinite(made).all())
+
+    def test_an_even_colour_stays_that_colour(self):
+        for colour in ((0, 0, 0), (1, 1, 1), (0.2, 0.5, 0.9)):
+            picture = np.tile(np.array(colour, np.float32)[None, :, None, None], (1, 1, 40, 48))
+            made = self.enlarge(picture)
+            self.assertLess(np.abs(made - picture[:, :, :1, :1]).max(), 0.03, colour)
+
+    def test_a_smooth_picture_reduced_and_enlarged_is_nearer_than_repeated_pixels(self):
+        large = support.smooth_picture(128, 160)
+        small = large.reshape(1, 3, 64, 2, 80, 2).mean((3, 5))
+        repeated = small.repeat(2, 2).repeat(2, 3)
+        self.assertLess(np.abs(self.enlarge(small) - large).mean(), 0.5 * np.abs(repeated - large).mean())
+
+
+if __name__ == "__main__":
+    unittest.main()
