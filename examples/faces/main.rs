@@ -1,9 +1,11 @@
 //! What the face stage does on real pictures and clips, as tables.
 //!
-//! `faces found|tracks|jitter|truth|steps|all [MEDIA] [RESTORER] [FRAMES] [STRENGTH] [FIDELITY]`; MEDIA is the folder of
-//! test clips, `../shared/media` by default. With Real-ESRGAN x4plus, `truth` takes minutes a clip on a processor.
+//! `faces found|tracks|jitter|truth|steps|crowd|all [MEDIA] [RESTORER] [FRAMES] [STRENGTH] [FIDELITY]`; MEDIA is the folder of
+//! test clips, `../shared/media` by default, RESTORER what `face-model` takes. With Real-ESRGAN x4plus, `truth` takes minutes a clip on a
+//! processor.
 
 mod clip;
+mod crowd;
 mod found;
 mod jitter;
 mod quality;
@@ -18,9 +20,9 @@ use gstfacesr::model::registry;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let wanted = arguments.first().ok_or("say what: found, tracks, jitter, truth, steps or all")?;
+    let wanted = arguments.first().ok_or("say what: found, tracks, jitter, truth, steps, crowd or all")?;
     match wanted.as_str() {
-        "all" => ["found", "tracks", "jitter", "steps", "truth"].iter().try_for_each(|table| {
+        "all" => ["found", "tracks", "jitter", "steps", "crowd", "truth"].iter().try_for_each(|table| {
             println!("{table}");
             print(table, &arguments)
         }),
@@ -60,18 +62,21 @@ fn print(wanted: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
             }
         }
         "jitter" => jitter::table(&mut detector_of("yunet")?, &media)?,
+        "crowd" => crowd::table(&media, arguments.get(2).map_or("auto", String::as_str))?,
         "truth" | "steps" => {
             let text = |at: usize, otherwise: &str| arguments.get(at).map_or(otherwise.into(), String::clone);
             let (strength, fidelity) = (text(4, "1").parse()?, text(5, "0.5").parse()?);
             let controls = gstfacesr::face::Controls { strength, fidelity };
             match wanted {
-                "truth" => {
-                    quality::truth(&media, &text(2, "realesrgan-x4plus"), text(3, "12").parse()?, controls)?
-                }
-                _ => quality::steps(&media, &text(2, "animevideo-x4"), controls)?,
+                "truth" => quality::truth(&media, &text(2, "auto"), text(3, "12").parse()?, controls)?,
+                _ => quality::steps(&media, &text(2, "auto"), controls)?,
             }
         }
-        other => return Err(format!("`{other}` is none of found, tracks, jitter, truth, steps, all").into()),
+        other => {
+            return Err(
+                format!("`{other}` is none of found, tracks, jitter, truth, steps, crowd, all").into()
+            );
+        }
     }
     Ok(())
 }

@@ -37,24 +37,32 @@ pub struct Stage(Enhancer<u8>, Controls);
 enum Run {
     /// The upscaler alone.
     Plain,
+    /// And the picture steadied.
+    PlainSteadied,
     /// Faces restored, each frame for itself.
     Alone,
     /// Faces restored over time.
     Followed,
-    /// And the picture steadied.
+    /// And the picture steadied, too.
     Steadied,
 }
 
-const RUNS: [(&str, Run); 4] = [
+const RUNS: [(&str, Run); 5] = [
     ("not restored", Run::Plain),
+    ("not restored, steadied", Run::PlainSteadied),
     ("restored frame by frame", Run::Alone),
     ("restored, followed", Run::Followed),
     ("restored, steadied", Run::Steadied),
 ];
 
+/// The run whose faces are looked at, and whose seams.
+const FOLLOWED: usize = 3;
+
 impl Stage {
     fn open(restorer: &str, run: Run, controls: Controls) -> Result<Self, Box<dyn Error>> {
-        let mode = if run == Run::Plain { Mode::Detect } else { Mode::Auto };
+        let restores = !matches!(run, Run::Plain | Run::PlainSteadied);
+        let mode = if restores { Mode::Auto } else { Mode::Detect };
+        let steadies = matches!(run, Run::Steadied | Run::PlainSteadied);
         let settings = enhance::Settings {
             model: Some("span-x2".into()),
             factor: Some(2.0),
@@ -64,7 +72,7 @@ impl Stage {
             tile_size: 0,
             tile_overlap: 0,
             memory_limit: 1 << 32,
-            temporal: if run == Run::Steadied { temporal::Mode::Balanced } else { temporal::Mode::Off },
+            temporal: if steadies { temporal::Mode::Balanced } else { temporal::Mode::Off },
             faces: Settings { mode, model: restorer.into(), ..Settings::default() },
         };
         Ok(Self(Enhancer::open(&settings)?, controls))
@@ -183,7 +191,7 @@ pub fn truth(media: &Path, restorer: &str, frames: usize, controls: Controls) ->
         controls.strength, controls.fidelity
     );
     for (small, large) in clips {
-        let mut sums: [Sums; 4] = Default::default();
+        let mut sums: [Sums; RUNS.len()] = Default::default();
         let mut stages = Vec::new();
         for (_, run) in RUNS {
             stages.push((run, Stage::open(restorer, run, controls)?));
@@ -200,10 +208,10 @@ pub fn truth(media: &Path, restorer: &str, frames: usize, controls: Controls) ->
                 }
                 made.push(stage.run(&small_frame)?);
             }
-            let Some(track) = stages[2].1.main() else { continue };
+            let Some(track) = stages[FOLLOWED].1.main() else { continue };
             let place = *at.get_or_insert_with(|| place(track, Size::of(&truth.view())));
             height = track.area.height;
-            let (one, other) = seams(&made[0], &made[2], track);
+            let (one, other) = seams(&made[0], &made[FOLLOWED], track);
             seam = (seam.0 + one, seam.1 + other);
             for (sums, test) in sums.iter_mut().zip(&made) {
                 sums.add(test, &truth, place, &mut network)?;

@@ -193,7 +193,7 @@ impl Faces {
             let known = self.known.entry(track.id).or_default();
             match &mut known.memory {
                 Some(memory) => memory.look(*window, crop, track.moved()),
-                memory => *memory = Some(Memory::new(*window, crop)),
+                memory => *memory = Some(Memory::new(*window, crop, restorer.invents())),
             }
             crops.extend(known.memory.as_ref().map(|memory| memory.input().clone()));
         }
@@ -202,7 +202,7 @@ impl Faces {
         {
             let known = self.known.entry(track.id).or_default();
             let made = made.and_then(|mut made| {
-                let detail = restorer.detail_of_source(controls.fidelity);
+                let detail = if restorer.invents() { controls.fidelity } else { 0.0 };
                 let agreed = agree(&mut made, crop, detail, restorer.light());
                 made.iter()
                     .all(|value| value.is_finite())

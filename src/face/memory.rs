@@ -28,6 +28,9 @@ const MOST_NOISE: f32 = 20.0 / 255.0;
 /// What is remembered of a face.
 #[derive(Clone, Debug)]
 pub struct Memory {
+    /// The past is blended in. Where the restorer makes of like faces like ones, the picture as a whole is steadied
+    /// better without: see [`Restorer::invents`](super::restore::Restorer::invents).
+    blends: bool,
     window: Window,
     input: Crop,
     /// How many frames have gone into each pixel of the input.
@@ -38,10 +41,10 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Of a first frame.
-    pub fn new(window: Window, input: Crop) -> Self {
+    /// Of a first frame; `blends` says whether anything of the past is taken.
+    pub fn new(window: Window, input: Crop, blends: bool) -> Self {
         let count = Array2::ones((side(&input), side(&input)));
-        Self { window, input, count, restored: None, way: None }
+        Self { blends, window, input, count, restored: None, way: None }
     }
 
     /// Takes the next frame's crop; `moved` takes points of the picture before to points of this one, as the
@@ -50,13 +53,15 @@ impl Memory {
         let fits = side(&self.input) == side(&input) && self.restored.is_some();
         let back = moved.and_then(Similarity::inverse).zip(self.window.place.inverse());
         let Some((back, to_crop)) = back.filter(|_| fits) else {
-            *self = Self::new(window, input);
+            *self = Self::new(window, input, self.blends);
             return;
         };
         let way = window.place.then(&back).then(&to_crop);
         let before = cut(&self.input.view(), &way, side(&input));
         let share = self.share(&way, &before, &input);
-        mix(&mut input, &before, &share);
+        if self.blends {
+            mix(&mut input, &before, &share);
+        }
         self.window = window;
         self.input = input;
         self.way = Some((way, share));
@@ -69,7 +74,7 @@ impl Memory {
 
     /// Blends what was made of [`Self::input`] with what was made before, and remembers it.
     pub fn steady(&mut self, mut restored: Crop) -> &Crop {
-        let before = self.restored.take().filter(|before| side(before) == side(&restored));
+        let before = self.restored.take().filter(|before| self.blends && side(before) == side(&restored));
         if let Some((before, (way, share))) = before.zip(self.way.take()) {
             let times = side(&restored) as f32 / side(&self.input) as f32;
             let finer = Similarity { tx: way.tx * times, ty: way.ty * times, ..way };
@@ -157,7 +162,7 @@ mod tests {
         // Noise of the input, and what the restorer shimmers by.
         for (noise, shimmer) in [(0.0, 0.2), (0.1, 0.2)] {
             for step in [0, 1, 2] {
-                let mut memory = Memory::new(window(0.0), crop(0, noise, 0));
+                let mut memory = Memory::new(window(0.0), crop(0, noise, 0), true);
                 memory.steady(crop(0, shimmer, 0));
                 let mut restored = Crop::zeros((3, 32, 32));
                 for frame in 1..8 {
@@ -176,10 +181,22 @@ mod tests {
     }
 
     #[test]
+    fn a_memory_that_does_not_blend_hands_on_what_it_gets() {
+        let mut memory = Memory::new(window(0.0), crop(0, 0.1, 0), false);
+        memory.steady(crop(0, 0.2, 0));
+        for frame in 1..6 {
+            let (input, made) = (crop(0, 0.1, 100 + frame), crop(0, 0.2, frame));
+            memory.look(window(0.0), input.clone(), Some(&Similarity::IDENTITY));
+            assert_eq!(memory.input(), &input);
+            assert_eq!(memory.steady(made.clone()), &made);
+        }
+    }
+
+    #[test]
     fn where_the_input_changes_nothing_of_the_past_is_taken() {
         let mut changed = crop(0, 0.0, 0);
         changed.slice_mut(ndarray::s![.., 8..16, 8..16]).fill(0.0);
-        let mut memory = Memory::new(window(0.0), crop(0, 0.0, 0));
+        let mut memory = Memory::new(window(0.0), crop(0, 0.0, 0), true);
         memory.steady(Crop::ones((3, 64, 64)));
         memory.look(window(0.0), changed, Some(&Similarity::IDENTITY));
         let restored = memory.steady(Crop::zeros((3, 64, 64)));
@@ -195,7 +212,7 @@ mod tests {
             (window(0.0), 32, None),
             (window(0.0), 32, Some(Similarity::upright(0.0, 0.0, 0.0))),
         ] {
-            let mut memory = Memory::new(self::window(0.0), crop(0, 0.0, 0));
+            let mut memory = Memory::new(self::window(0.0), crop(0, 0.0, 0), true);
             memory.steady(Crop::ones((3, 64, 64)));
             memory.look(window, Crop::zeros((3, side, side)), moved.as_ref());
             let restored = memory.steady(Crop::zeros((3, 2 * side, 2 * side)));

@@ -133,8 +133,8 @@ impl Restorer for Aligned {
         LIGHT
     }
 
-    fn detail_of_source(&self, fidelity: f32) -> f32 {
-        if self.invents { fidelity } else { 0.0 }
+    fn invents(&self) -> bool {
+        self.invents
     }
 
     fn restore(&mut self, crops: &[Crop], fidelity: f32) -> Result<Vec<Crop>, InferError> {

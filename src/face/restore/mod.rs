@@ -34,10 +34,11 @@ pub trait Restorer: Send {
     /// Width of what is light and colour rather than detail in its crops, as a share of their side.
     fn light(&self) -> f32;
 
-    /// How much of the detail that the source shows is put back into its work where this fidelity is asked for, 0 to 1: for
-    /// a network that invents, as much as asked; for one that is near the truth by itself, faults of the source would come back.
-    fn detail_of_source(&self, fidelity: f32) -> f32 {
-        fidelity
+    /// It makes up what its input does not show, something else for every frame. Then detail that the source does show is put
+    /// back by the fidelity asked for, and the past is blended in. Of one that is near the truth by itself, the
+    /// faults of the source would come back, and the steadied picture would lose.
+    fn invents(&self) -> bool {
+        true
     }
 
     /// Restores crops of [`Self::window`], in order; what comes out may be larger by a factor.
