@@ -7,11 +7,13 @@ VENV := $(CACHE)/venv
 PYTHON := $(VENV)/bin/python
 TEST_VENV := $(CACHE)/test-venv
 PEERS_VENV := $(CACHE)/peers-venv
+TRAIN_VENV := $(CACHE)/train-venv
+TRAIN := $(TRAIN_VENV)/bin/python models/train
 PLUGIN_DIR := target/release/plugin
 export FACESR_CACHE_DIR := $(CACHE)
 
 .DELETE_ON_ERROR:
-.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal bars-faces doctor clean
+.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal bars-faces train-face train-live train-check eval-models doctor clean
 
 help:
 	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
@@ -25,6 +27,9 @@ help:
 	@echo "make bars-faces  faces found and followed, how they shake, steps, seams and nearness to the truth"
 	@echo "make lint    formatting, clippy, layering, documentation"
 	@echo "make metrics the network that measures perceptual distance (ST-LPIPS)"
+	@echo "make train-face, train-live  trains the networks of this project, and goes on where it was interrupted"
+	@echo "make train-check  every step of training and export, on made-up pictures"
+	@echo "make eval-models  the networks of this project, side by side with what one would take instead"
 	@echo "make openvino  the optional OpenVINO provider for processors"
 
 system:
@@ -50,6 +55,13 @@ $(PEERS_VENV)/ready: scripts/peers-requirements.txt scripts/peers-alone.txt
 	$(PEERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	$(PEERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--requirement scripts/peers-alone.txt
+	@touch $@
+
+# PyTorch and its company, 6 GB: for training and judging networks only.
+$(TRAIN_VENV)/ready: models/train/requirements.txt
+	@mkdir -p $(CACHE)
+	python3 -m venv --clear $(TRAIN_VENV)
+	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 setup: system models
@@ -118,6 +130,28 @@ bars-temporal: setup build
 bars-faces: setup metrics
 	cargo build --release --locked --example faces
 	target/release/examples/faces all $(if $(MEDIA),"$(MEDIA)")
+
+# FACES=... is where the aligned faces lie, MEDIA=... where videos and stills do, WORK=... where checkpoints go.
+TRAIN_DATA = $(if $(FACES),--data "$(FACES)")
+TRAIN_WORK = $(if $(WORK),--work "$(WORK)")
+
+train-face: setup
+	@$(MAKE) --no-print-directory $(TRAIN_VENV)/ready
+	$(TRAIN)/train_face.py --cache "$(CACHE)" $(TRAIN_DATA) $(TRAIN_WORK)
+
+train-live: system
+	@$(MAKE) --no-print-directory $(TRAIN_VENV)/ready
+	$(TRAIN)/train_live.py $(if $(MEDIA),--media "$(MEDIA)") $(TRAIN_DATA) $(TRAIN_WORK)
+
+train-check: system
+	@$(MAKE) --no-print-directory $(TRAIN_VENV)/ready
+	$(TRAIN)/check.py
+
+# The other networks take most of the time, once: what they make of the faces is kept in the work folder.
+eval-models: setup metrics
+	@$(MAKE) --no-print-directory $(TRAIN_VENV)/ready
+	$(TRAIN)/evaluate_face.py --cache "$(CACHE)" $(TRAIN_DATA) $(TRAIN_WORK)
+	$(TRAIN)/evaluate_live.py --cache "$(CACHE)" $(if $(MEDIA),--media "$(MEDIA)")
 
 doctor: build
 	target/release/facesr doctor
