@@ -29,12 +29,12 @@ TOLERANCE = 1e-4
 LIMIT = 8_000_000
 
 FACE = {
-    "about": {"role": "face-restorer", "template": "ffhq", "face-heights": "10,20", "invents": "no", "memory-per-pixel": 900},
+    "about": {"role": "face-restorer", "template": "ffhq", "face-heights": "10,20", "invents": "no", "memory-per-pixel": 300},
     "inputs": {"input": ("-1,3,256,256", "-1.0,1.0"), "fidelity": ("1", "0.0,1.0")},
     "outputs": {"output": ("-1,3,256,256", "-1.0,1.0")},
 }
 LIVE = {
-    "about": {"role": "upscaler", "scale": 2, "multiple": 2, "overlap": 16, "memory-per-pixel": 500},
+    "about": {"role": "upscaler", "scale": 2, "multiple": 2, "overlap": 12, "memory-per-pixel": 300},
     "inputs": {"input": ("-1,3,-1,-1", "0.0,1.0")},
     "outputs": {"output": ("-1,3,-1,-1", "0.0,1.0")},
 }
