@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use gstfacesr::image::Picture;
+use gstfacesr::infer::embedding::{Embedding, SIDE};
 use gstfacesr::infer::onnx::Options;
 use gstfacesr::infer::provider::{Choice, Provider};
 use gstfacesr::infer::runtime::{self, Runtime};
-use gstfacesr::metrics::identity::{Embedding, SIDE};
 use gstfacesr::metrics::perceptual::{LEAST, Perceptual};
 use gstfacesr::metrics::plane::{luma, planar};
 use gstfacesr::metrics::{Colours, Frame, Given, MetricError, metric};

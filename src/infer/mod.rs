@@ -2,6 +2,7 @@
 //! provider, and cutting pictures into tiles that fit into memory.
 
 mod assignment;
+pub mod embedding;
 pub mod graph;
 pub mod onnx;
 pub mod provider;
@@ -81,6 +82,16 @@ pub enum InferError {
         /// Name of the model.
         model: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// A network of another kind.
+    #[error("model {model} is no {what}: {reason}")]
+    NotA {
+        /// What it should be.
+        what: &'static str,
+        /// Name of the model.
+        model: String,
+        /// What does not fit.
         reason: String,
     },
     /// The run failed.
