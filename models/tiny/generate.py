@@ -61,13 +61,14 @@ class Network:
         side = weights.shape[2]
         return self.add("Conv", value, cast, kernel_shape=[side, side], pads=[side // 2] * 4)
 
-    def finish(self, value: str, shape: list = ANY, kind: int = FLOAT) -> bytes:
-        """Names the last value `output` and returns the file."""
+    def finish(self, value: str, shape: list = ANY, kind: int = FLOAT, before=(), after=()) -> bytes:
+        """Names the last value `output` and returns the file; further outputs are values with their shapes."""
         self.nodes[-1].output[0] = "output"
         assert value == f"v{len(self.nodes) - 1}", "the output must be made by the last node"
         shape = [f"out_{side}" if side in ("height", "width") else side for side in shape]
-        output = helper.make_tensor_value_info("output", kind, shape)
-        graph = GraphProto(name="tiny", node=self.nodes, initializer=self.constants, input=self.inputs, output=[output])
+        outputs = [*before, ("output", shape), *after]
+        outputs = [helper.make_tensor_value_info(name, kind, shape) for name, shape in outputs]
+        graph = GraphProto(name="tiny", node=self.nodes, initializer=self.constants, input=self.inputs, output=outputs)
         model = ModelProto(ir_version=IR_VERSION, producer_name="facesr", graph=graph)
         model.opset_import.append(helper.make_opsetid("", OPSET))
         return model.SerializeToString(deterministic=True)
@@ -189,6 +190,74 @@ def embedding() -> bytes:
     return net.finish(net.add("Reshape", blocks, net.constant([1, -1], np.int64)), [1, 588])
 
 
+def embedding_fine() -> bytes:
+    """One of any number at once, which knows faces by their finest detail alone: luma of 56x56 blocks,
+    less that of the blocks around."""
+    net = Network(["batch", 3, 112, 112])
+    luma = net.convolution("input", np.array([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1))
+    blocks = net.add("AveragePool", luma, kernel_shape=[2, 2], strides=[2, 2])
+    around = net.add("AveragePool", blocks, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1])
+    return net.finish(net.add("Flatten", net.add("Sub", blocks, around), axis=1), ["batch", 3136])
+
+
+def embedding_nan() -> bytes:
+    """One that fails on whatever is nearly white."""
+    net = Network([1, 3, 112, 112])
+    root = net.add("Sqrt", net.add("Sub", net.constant(0.9), "input"))
+    poisoned = net.add("Add", "input", net.add("Mul", root, net.constant(0.0)))
+    blocks = net.add("AveragePool", poisoned, kernel_shape=[8, 8], strides=[8, 8])
+    return net.finish(net.add("Reshape", blocks, net.constant([1, -1], np.int64)), [1, 588])
+
+
+# What is seen in a colour, RGB 0..1; the number of each class is BiSeNet's, then ParseNet's.
+SEEN = {
+    "background": ((0.0, 0.0, 0.0), 0, 0),
+    "skin": ((0.8, 0.6, 0.5), 1, 1),
+    "nose": ((0.9, 0.4, 0.4), 10, 2),
+    "hair": ((0.2, 0.2, 0.6), 17, 13),
+    "cloth": ((0.2, 0.7, 0.2), 16, 18),
+}
+
+# Mean and deviation of colours that a network wants them normalised by.
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+MIDDLE = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
+
+
+def parsed(net: Network, value: str, order: int, normalisation: tuple) -> str:
+    """The logits of 19 classes: the nearest of the colours known, the others never."""
+    mean, deviation = (np.array(part).reshape(1, 3, 1, 1) for part in normalisation)
+    colours = net.add("Add", net.add("Mul", value, net.constant(deviation)), net.constant(mean))
+    weights, biases = np.zeros((19, 3, 1, 1)), np.full(19, -100.0)
+    for colour, *numbers in SEEN.values():
+        weights[numbers[order], :, 0, 0] = 2 * np.array(colour)
+        biases[numbers[order]] = -np.square(colour).sum()
+    return net.add("Conv", colours, net.constant(weights), net.constant(biases), kernel_shape=[1, 1])
+
+
+def parsing() -> bytes:
+    """What stands in for face parsing by BiSeNet, with a coarser output that comes before the one that counts."""
+    net = Network([1, 3, 512, 512])
+    coarse = parsed(net, net.add("AveragePool", "input", kernel_shape=[8, 8], strides=[8, 8]), 0, IMAGENET)
+    before = [(coarse, [1, 19, 64, 64])]
+    return net.finish(parsed(net, "input", 0, IMAGENET), [1, 19, 512, 512], before=before)
+
+
+def parsing_parsenet() -> bytes:
+    """ParseNet: other numbers, another normalisation, and a picture that comes after."""
+    net = Network([1, 3, 512, 512])
+    picture = net.add("Neg", "input")
+    after = [(picture, [1, 3, 512, 512])]
+    return net.finish(parsed(net, "input", 1, MIDDLE), [1, 19, 512, 512], after=after)
+
+
+def parsing_nan() -> bytes:
+    """One that fails on whatever is nearly white."""
+    net = Network([1, 3, 512, 512])
+    root = net.add("Sqrt", net.add("Sub", net.constant(2.3), "input"))
+    poisoned = net.add("Add", "input", net.add("Mul", root, net.constant(0.0)))
+    return net.finish(parsed(net, poisoned, 0, IMAGENET), [1, 19, 512, 512])
+
+
 def face() -> bytes:
     """What stands in for a restorer of aligned faces, any number at once: the negative."""
     shape = ["batch", 3, 256, 256]
@@ -228,6 +297,11 @@ NETWORKS: Dict[str, Callable[[], bytes]] = {
     "range255-x2": range255,
     "nan-x2": nan,
     "embedding": embedding,
+    "embedding-fine": embedding_fine,
+    "embedding-nan": embedding_nan,
+    "parsing": parsing,
+    "parsing-parsenet": parsing_parsenet,
+    "parsing-nan": parsing_nan,
     "face": face,
     "face-fidelity": face_fidelity,
     "face-nan": face_nan,
