@@ -65,9 +65,23 @@ fn fit(template: &Landmarks, unit: f32, landmarks: &Landmarks, side: usize) -> O
 /// face is positive.
 pub fn to_face(landmarks: &Landmarks) -> Option<Similarity> {
     let crop = aligned(landmarks, FFHQ_SIDE as usize)?;
+    Some(crop.place.inverse()?.then(&aligned_to_face(crop.side)))
+}
+
+/// From points of an [`aligned`] crop of so many pixels a side to face units.
+pub fn aligned_to_face(side: usize) -> Similarity {
     let middle = FFHQ[0].towards(FFHQ[1], 0.5);
-    let unit = Similarity::upright(1.0 / FFHQ_EYES, -middle.x / FFHQ_EYES, -middle.y / FFHQ_EYES);
-    Some(crop.place.inverse()?.then(&unit))
+    let pixel = FFHQ_SIDE / side as f32;
+    Similarity::upright(pixel / FFHQ_EYES, -middle.x / FFHQ_EYES, -middle.y / FFHQ_EYES)
+}
+
+impl Window {
+    /// From points of this window's crop to points of another's, where that crop has `side` pixels: it may
+    /// have been restored to more than the window asks for. `None` where the other is in one place.
+    pub fn to_crop(&self, other: &Self, side: usize) -> Option<Similarity> {
+        let finer = Similarity::upright(side as f32 / other.side as f32, 0.0, 0.0);
+        Some(self.place.then(&other.place.inverse()?).then(&finer))
+    }
 }
 
 /// An upright square of whole pixels around a face, `reach` eye distances from its middle each way and `margin`

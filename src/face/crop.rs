@@ -1,7 +1,7 @@
 //! Square crops of faces: planar floats, 0 to 1, indexed by channel, row and column; cut out of pictures
 //! and sampled.
 
-use ndarray::{Array3, ArrayView3};
+use ndarray::{Array3, ArrayView2, ArrayView3};
 
 use super::geometry::{Point, Similarity};
 use crate::image::{Sample, View};
@@ -30,6 +30,18 @@ impl Source for ArrayView3<'_, f32> {
     #[inline]
     fn pixel(&self, x: usize, y: usize) -> [f32; 3] {
         [self[(0, y, x)], self[(1, y, x)], self[(2, y, x)]]
+    }
+}
+
+/// A plane is a grey picture.
+impl Source for ArrayView2<'_, f32> {
+    fn size(&self) -> (usize, usize) {
+        (self.dim().1, self.dim().0)
+    }
+
+    #[inline]
+    fn pixel(&self, x: usize, y: usize) -> [f32; 3] {
+        [self[(y, x)]; 3]
     }
 }
 

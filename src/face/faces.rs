@@ -215,7 +215,8 @@ impl Faces {
                     report.guarded += usize::from(known.guard.is_on());
                     report.shares.push((track.id, share));
                     let steady = memory.steady(made);
-                    paste(steady, &window, &track.landmarks, share, Size::of(&input), output);
+                    let small = Size::of(&input);
+                    paste(steady, &window, &track.landmarks, share, None, small, output);
                     report.restored += 1;
                 }
                 (made, memory) => {

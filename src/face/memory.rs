@@ -75,13 +75,24 @@ impl Memory {
     /// Blends what was made of [`Self::input`] with what was made before, and remembers it.
     pub fn steady(&mut self, mut restored: Crop) -> &Crop {
         let before = self.restored.take().filter(|before| self.blends && side(before) == side(&restored));
-        if let Some((before, (way, share))) = before.zip(self.way.take()) {
+        if let Some((before, (way, share))) = before.zip(self.way.as_ref()) {
             let times = side(&restored) as f32 / side(&self.input) as f32;
-            let finer = Similarity { tx: way.tx * times, ty: way.ty * times, ..way };
+            let finer = Similarity { tx: way.tx * times, ty: way.ty * times, ..*way };
             let past = cut(&before.view(), &finer, side(&restored));
-            mix(&mut restored, &past, &share);
+            mix(&mut restored, &past, share);
         }
         self.restored.insert(restored)
+    }
+
+    /// What was steadied last: the window, and the crop as it is laid over the picture.
+    pub fn steadied(&self) -> Option<(&Window, &Crop)> {
+        Some((&self.window, self.restored.as_ref()?))
+    }
+
+    /// How the frame under way takes from the one before: points of the input's crop to points of the one before, and the
+    /// share of the past for each pixel. `None` where it takes nothing.
+    pub fn past(&self) -> Option<(&Similarity, &Array2<f32>)> {
+        self.way.as_ref().map(|(way, share)| (way, share))
     }
 
     /// The share of the past for each pixel of the input; counts the frame.

@@ -15,6 +15,7 @@ pub mod geometry;
 pub mod guard;
 pub mod mask;
 pub mod memory;
+pub mod parse;
 pub mod paste;
 pub mod restore;
 pub mod settings;

@@ -7,6 +7,7 @@ use super::crop::{Crop, Frame, cut_enlarged, reduce, sample, side};
 use super::detect::Landmarks;
 use super::geometry::{Point, Similarity};
 use super::mask::{MIDDLE, REACH, mask, smoothstep};
+use super::parse::cover::Cover;
 use crate::image::{Sample, Size, View, ViewMut, rows_mut};
 
 /// Where a crop ends before the mask does, the mask fades over this share of the crop's side.
@@ -17,12 +18,13 @@ const EDGE: f32 = 0.06;
 const FINER: (f32, f32) = (1.0, 1.25);
 
 /// Lays `restored`, seen through `window` of the small picture, over the large one, by `share` (0 to
-/// 1) of the mask. `small` is the size of the small picture.
+/// 1) of the mask, which a `cover` can only make less. `small` is the size of the small picture.
 pub fn paste<S: Sample>(
     restored: &Crop,
     window: &Window,
     landmarks: &Landmarks,
     share: f32,
+    cover: Option<&Cover>,
     small: Size,
     large: &mut ViewMut<'_, S>,
 ) {
@@ -35,6 +37,8 @@ pub fn paste<S: Sample>(
     let (columns, lines) = reach(&to_face, to_small, size);
     let channels = large.dim().2;
     let length = side(restored) as f32;
+    let covered = cover.and_then(Cover::over);
+    let covered = |at: Point| covered.as_ref().map_or(1.0, |covered| covered(at));
     let kept = 1.0 - smoothstep(FINER.0, FINER.1, step.x.hypot(step.y));
     // The picture as the crop could hold it.
     let held =
@@ -43,7 +47,11 @@ pub fn paste<S: Sample>(
         for x in columns.clone() {
             let at = Point::new((x as f32 + 0.5) * to_small.x, (y as f32 + 0.5) * to_small.y);
             let there = to_crop.apply(at);
-            let weight = share * mask(to_face.apply(at)) * inside(there, length);
+            let ellipse = mask(to_face.apply(at));
+            if ellipse == 0.0 {
+                continue;
+            }
+            let weight = share * ellipse.min(covered(at)) * inside(there, length);
             if weight > 0.0 {
                 let mut colour = sample(&restored.view(), there, step, parts);
                 let pixel = &mut row[x * channels..(x + 1) * channels];
@@ -147,7 +155,7 @@ mod tests {
         let restored = cut(&Frame(source.view()), &place, window.side * crop_times);
         let before = scene::<S>(size, times);
         let mut after = before.clone();
-        paste(&restored, &window, face, 1.0, small, &mut after.view_mut());
+        paste(&restored, &window, face, 1.0, None, small, &mut after.view_mut());
         before.iter().zip(&after).map(|(a, b)| (a.to_f32() - b.to_f32()).abs()).fold(0.0, f32::max)
     }
 
@@ -214,9 +222,9 @@ mod tests {
         let before = scene::<u8>(Size::new(121, 99), Point::new(2.0, 2.0));
         let small = Size::new(60, 50);
         let mut after = before.clone();
-        paste(&white, &window, &face, 0.0, small, &mut after.view_mut());
+        paste(&white, &window, &face, 0.0, None, small, &mut after.view_mut());
         assert_eq!(before, after);
-        paste(&white, &window, &face, 1.0, small, &mut after.view_mut());
+        paste(&white, &window, &face, 1.0, None, small, &mut after.view_mut());
         let to_face = to_face(&face).unwrap();
         let mut changed = 0;
         for ((y, x, c), &sample) in after.indexed_iter() {
@@ -236,7 +244,7 @@ mod tests {
             let white = Crop::from_elem((3, 64, 64), f32::INFINITY);
             for channels in [1, 3, 4] {
                 let mut picture = Picture::<u8>::from_elem((50, 60, channels), 40);
-                paste(&white, &window, &face, 1.0, Size::new(60, 50), &mut picture.view_mut());
+                paste(&white, &window, &face, 1.0, None, Size::new(60, 50), &mut picture.view_mut());
                 if channels == 4 {
                     assert!(picture.slice(ndarray::s![.., .., 3]).iter().all(|&alpha| alpha == 40));
                 }

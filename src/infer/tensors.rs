@@ -57,6 +57,14 @@ impl TensorNetwork {
         &self.outputs
     }
 
+    /// Takes this one of its outputs alone from now on, by its place in [`Self::outputs`].
+    ///
+    /// # Panics
+    /// If there is none in that place.
+    pub fn keep_output(&mut self, at: usize) {
+        self.outputs = vec![self.outputs.swap_remove(at)];
+    }
+
     /// What runs it.
     pub fn active(&self) -> &Active {
         &self.active

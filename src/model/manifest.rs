@@ -41,6 +41,8 @@ pub struct Manifest {
     pub face_heights: Option<(f32, f32)>,
     /// A restorer shows what its input does not: true unless said otherwise.
     pub invents: Option<bool>,
+    /// How the classes of a face parsing network are numbered, such as `bisenet`.
+    pub classes: Option<String>,
     /// Licence of the weights.
     pub licence: Option<String>,
     /// Where the weights come from.
@@ -108,6 +110,7 @@ impl Manifest {
             memory_per_pixel: number_of("memory-per-pixel")?,
             face_heights: about.get("face-heights").map(heights).transpose()?,
             invents: about.get("invents").map(yes_or_no).transpose()?,
+            classes: text_of("classes"),
             licence: text_of("licence"),
             source: text_of("source"),
             sha256: text_of("sha256"),
