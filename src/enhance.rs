@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::face::detect::Detection;
+use crate::face::helpers::Helpers;
 use crate::face::{self, FaceError, FaceReport, Faces, Plan};
 use crate::image::resample::Resampler;
 use crate::image::{Sample, Size, View, ViewMut, copy, rows, rows_mut};
@@ -298,10 +299,15 @@ impl<S> Enhancer<S> {
         (self.faces.as_ref().and_then(Faces::restorer), self.faces_left.as_deref())
     }
 
+    /// The networks that help to restore faces.
+    pub fn face_helpers(&self) -> Option<&Helpers> {
+        self.faces.as_ref().filter(|faces| faces.restorer().is_some()).map(Faces::helpers)
+    }
+
     /// What stops a frame that is under way on another thread: one for each network that takes long.
     pub fn cancellers(&self) -> Vec<Arc<dyn Cancel>> {
         let upscaler = self.loaded.as_ref().map(|loaded| loaded.canceller.clone());
-        upscaler.into_iter().chain(self.faces.as_ref().and_then(Faces::canceller)).collect()
+        upscaler.into_iter().chain(self.faces.iter().flat_map(Faces::cancellers)).collect()
     }
 
     /// What upscales, `None` without a network.

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::agree::agree;
 use super::align::Window;
 use super::crop::{Crop, Frame, cut};
 use super::detect::{Detection, Detector};
-use super::guard::Guard;
-use super::memory::Memory;
+use super::helpers::{Finished, Helpers};
+use super::known::Known;
 use super::paste::paste;
 use super::restore::{self, Restorer};
 use super::settings::{Plan, Settings, Source};
@@ -45,6 +44,7 @@ impl Default for Controls {
 pub struct Faces {
     detector: Option<Detector>,
     restorer: Option<Box<dyn Restorer>>,
+    helpers: Helpers,
     tracker: Tracker,
     own: OwnMotion,
     interval: u32,
@@ -54,23 +54,19 @@ pub struct Faces {
     detected: bool,
 }
 
-/// What is remembered of a face.
-#[derive(Default)]
-struct Known {
-    memory: Option<Memory>,
-    guard: Guard,
-}
-
 impl Faces {
     /// Loads what the plan needs. `Ok(None)` where it is to do nothing.
     ///
     /// # Errors
     /// [`FaceError`], one line that says what to do.
     pub fn open(settings: &Settings, plan: &Plan, runtime: &Runtime) -> Result<Option<Self>, FaceError> {
-        let restorer = match plan {
+        let (restorer, helpers) = match plan {
             Plan::Nothing(_) => return Ok(None),
-            Plan::Detect => None,
-            Plan::Restore(path) => Some(restore::open(runtime, path, &settings.options)?),
+            Plan::Detect => (None, Helpers::default()),
+            Plan::Restore(path) => {
+                let restorer = restore::open(runtime, path, &settings.options)?;
+                (Some(restorer), Helpers::load(settings, runtime)?)
+            }
         };
         let detector = match settings.source {
             Source::Meta => None,
@@ -81,7 +77,7 @@ impl Faces {
                 Some(Detector::load(runtime, &path, &settings.options, smallest)?)
             }
         };
-        Ok(Some(Self::new(settings, detector, restorer)))
+        Ok(Some(Self { helpers, ..Self::new(settings, detector, restorer) }))
     }
 
     /// Around networks that are loaded.
@@ -94,6 +90,7 @@ impl Faces {
         Self {
             detector,
             restorer,
+            helpers: Helpers::default(),
             tracker: Tracker::new(limits),
             own: OwnMotion::default(),
             interval: settings.interval.max(1),
@@ -120,9 +117,21 @@ impl Faces {
         self.restorer.as_deref().map(Restorer::name)
     }
 
-    /// What stops a restorer that is under way on another thread.
-    pub fn canceller(&self) -> Option<Arc<dyn Cancel>> {
-        self.restorer.as_deref().map(Restorer::canceller)
+    /// The networks that help it.
+    pub fn helpers(&self) -> &Helpers {
+        &self.helpers
+    }
+
+    /// The same with these networks to help it.
+    #[must_use]
+    pub fn with_helpers(mut self, helpers: Helpers) -> Self {
+        self.helpers = helpers;
+        self
+    }
+
+    /// What stops the networks that are under way on another thread, the detector excepted, which is fast.
+    pub fn cancellers(&self) -> impl Iterator<Item = Arc<dyn Cancel>> + '_ {
+        self.restorer.iter().map(|restorer| restorer.canceller()).chain(self.helpers.cancellers())
     }
 
     /// Every face that is followed.
@@ -185,45 +194,41 @@ impl Faces {
     ) -> Result<FaceReport, FaceError> {
         let started = Instant::now();
         let mut report = self.report();
-        let Some(restorer) = &mut self.restorer else { return Ok(report) };
+        let Self { restorer: Some(restorer), helpers, known, .. } = self else { return Ok(report) };
         let chosen = choose(self.tracker.tracks(), restorer.as_ref(), controls.strength);
-        let mut crops = Vec::new();
-        for (track, window, _) in &chosen {
-            let crop = cut(&Frame(input), &window.place, window.side);
-            let known = self.known.entry(track.id).or_default();
-            match &mut known.memory {
-                Some(memory) => memory.look(*window, crop, track.moved()),
-                memory => *memory = Some(Memory::new(*window, crop, restorer.invents())),
-            }
-            crops.extend(known.memory.as_ref().map(|memory| memory.input().clone()));
-        }
+        let crops: Vec<Crop> = chosen
+            .iter()
+            .map(|(track, window, _)| {
+                let crop = cut(&Frame(input), &window.place, window.side);
+                known.entry(track.id).or_default().look(*window, crop, track.moved(), restorer.invents())
+            })
+            .collect();
         let restored = restore_each(restorer.as_mut(), &crops, controls.fidelity)?;
+        // Of a restorer that does not invent, only the faults of the source would come back.
+        let detail = if restorer.invents() { controls.fidelity } else { 0.0 };
+        let mut finished = Vec::new();
         for ((track, window, share), (made, crop)) in chosen.into_iter().zip(restored.into_iter().zip(&crops))
         {
-            let known = self.known.entry(track.id).or_default();
-            let made = made.and_then(|mut made| {
-                let detail = if restorer.invents() { controls.fidelity } else { 0.0 };
-                let agreed = agree(&mut made, crop, detail, restorer.light());
-                made.iter()
-                    .all(|value| value.is_finite())
-                    .then_some((made, agreed))
-                    .ok_or(InferError::NotFinite)
-            });
-            match (made, &mut known.memory) {
-                (Ok((made, agreed)), Some(memory)) => {
-                    let share = share * known.guard.step(agreed);
-                    report.guarded += usize::from(known.guard.is_on());
-                    report.shares.push((track.id, share));
-                    let steady = memory.steady(made);
-                    let small = Size::of(&input);
-                    paste(steady, &window, &track.landmarks, share, None, small, output);
-                    report.restored += 1;
-                }
-                (made, memory) => {
-                    *memory = None;
+            let known = known.entry(track.id).or_default();
+            match known.finish(made, crop, detail, restorer.light()) {
+                Ok(agreed) => finished.push(Finished { track, window, share, agreed }),
+                Err(error) => {
                     report.failed += 1;
-                    report.failure = made.err().map(|err| err.to_string()).or(report.failure);
+                    report.failure = Some(error.to_string());
                 }
+            }
+        }
+        report.embedding = helpers.judge(&finished, known)?;
+        report.parsing = helpers.cover(&finished, known)?;
+        for Finished { track, window, share, .. } in finished {
+            let known = known.entry(track.id).or_default();
+            let share = share * known.guard.step();
+            report.guarded += usize::from(known.guard.is_on());
+            report.shares.push((track.id, share));
+            if let Some(steady) = known.steadied() {
+                let small = Size::of(&input);
+                paste(steady, &window, &track.landmarks, share, known.covered(), small, output);
+                report.restored += 1;
             }
         }
         report.restoring = started.elapsed();

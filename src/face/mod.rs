@@ -4,7 +4,8 @@
 //! The restorer sees a window of the small picture ([`align`]), steadied by what was seen before
 //! ([`memory`]); what it makes is brought back to the light, the colours and in part the detail of the source
 //! ([`agree`](mod@agree)), steadied again, and blended by a mask that follows the landmarks
-//! ([`mask`](mod@mask)), as far as a guard of the person allows ([`guard`]).
+//! ([`mask`](mod@mask)), as far as a guard of the person allows ([`guard`]). Two networks of the user's may help: one
+//! that tells people apart ([`identity`]), and one that tells skin from hair ([`parse`]).
 
 pub mod agree;
 pub mod align;
@@ -13,6 +14,9 @@ pub mod detect;
 mod faces;
 pub mod geometry;
 pub mod guard;
+pub mod helpers;
+pub mod identity;
+mod known;
 pub mod mask;
 pub mod memory;
 pub mod parse;
@@ -49,6 +53,22 @@ pub enum FaceError {
     Infer(#[from] InferError),
 }
 
+/// What a network did not do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// For so many faces.
+    pub faces: usize,
+    /// Why, of the last of them.
+    pub reason: Option<String>,
+}
+
+impl Missed {
+    fn count(&mut self, reason: impl std::fmt::Display) {
+        self.faces += 1;
+        self.reason = Some(reason.to_string());
+    }
+}
+
 /// What became of the faces of a frame.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FaceReport {
@@ -62,6 +82,10 @@ pub struct FaceReport {
     pub failure: Option<String>,
     /// Faces of which less was blended in, because they drifted from the input.
     pub guarded: usize,
+    /// Faces judged by agreement, because the embedding network failed.
+    pub embedding: Missed,
+    /// Faces laid over by the ellipse alone, because the parser failed or saw none.
+    pub parsing: Missed,
     /// Faces since the start, by number.
     pub tracks: u64,
     /// The share of the restored face that was blended in, by the number of the face.

@@ -39,6 +39,10 @@ pub struct Settings {
     pub detector: String,
     /// Restorer: `auto`, a registry name (of an upscaler, too) or a path.
     pub model: String,
+    /// Face embedding network that guards who it is; without one, agreement does.
+    pub embedding: Option<PathBuf>,
+    /// Face parsing network that tells skin from hair; without one, the landmarks alone say where to restore.
+    pub parsing: Option<PathBuf>,
     /// Frames from one detection to the next.
     pub interval: u32,
     /// The least height of a face to be restored, brow to chin, in pixels of the input.
@@ -60,6 +64,8 @@ impl Default for Settings {
             source: Source::Detect,
             detector: registry::AUTO.into(),
             model: registry::AUTO.into(),
+            embedding: None,
+            parsing: None,
             interval: 5,
             smallest: 24,
             most: 16,

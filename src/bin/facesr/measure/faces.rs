@@ -5,6 +5,7 @@ use std::path::Path;
 use gstfacesr::face::align::for_embedding;
 use gstfacesr::face::crop::{Frame, cut};
 use gstfacesr::face::detect::{Detection, Detector};
+use gstfacesr::face::identity::SMALLEST;
 use gstfacesr::face::{FaceError, Settings};
 use gstfacesr::image::Size;
 use gstfacesr::infer::runtime::Runtime;
@@ -15,8 +16,6 @@ use crate::clips::Still;
 
 /// Faces of a lower score are not sure enough to be measured.
 const SURE: f32 = 0.8;
-/// Pixels from brow to chin below which an embedding says little of who it is.
-const SMALLEST: f32 = 32.0;
 
 /// Finds faces.
 pub struct Locator {
