@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Bench, frame, info, tiny};
+use gst::prelude::*;
 use gst_video::{VideoFormat, VideoRegionOfInterestMeta};
 use gstreamer as gst;
 use gstreamer_video as gst_video;
@@ -118,6 +119,107 @@ fn a_restorer_that_fails_leaves_the_picture_and_is_counted() {
         }
     }
     assert!(made[0] == made[1]);
+}
+
+/// A picture as of [`given`], with colours and fine texture; a little brighter with each number.
+fn textured(colour: [f32; 3], number: u32) -> gst::Buffer {
+    let (input, mut buffer) = given(120, 100, 120.0);
+    let picture = frame(&input, |c, x, y| {
+        let texture = common::noise(0, x, y) % 40 + number % 2;
+        (255.0 * colour[c]) as u32 - 20 + texture
+    });
+    buffer.get_mut().unwrap().copy_from_slice(0, &picture.map_readable().unwrap()).unwrap();
+    buffer
+}
+
+const SKIN: [f32; 3] = [0.8, 0.6, 0.5];
+
+#[test]
+fn who_somebody_is_is_guarded_by_the_embedding_where_there_is_one() {
+    // The negative agrees with nothing, but with full fidelity nothing of it is left.
+    for (embedding, guarded_by, expected) in [
+        ("", "agreement", [true, true, true]),
+        ("embedding-fine", "embedding embedding-fine", [false, true, false]),
+    ] {
+        let (restorer, network) = (tiny("face"), tiny(embedding));
+        let network = if embedding.is_empty() { "" } else { &network };
+        let mut bench = Bench::new(
+            "nearest-x2",
+            &[
+                ("temporal-mode", "off"),
+                ("face-source", "meta"),
+                ("face-model", &restorer),
+                ("face-embedding", network),
+            ],
+        );
+        bench.info(&given(120, 100, 120.0).0);
+        let mut before = 0;
+        for (fidelity, expected) in ["1", "0", "1"].into_iter().zip(expected) {
+            bench.element.set_property_from_str("face-fidelity", fidelity);
+            for number in 0..40 {
+                // Settled before it is looked at.
+                if number == 30 {
+                    before = count(&bench, "guarded");
+                }
+                bench.frame(textured(SKIN, number));
+            }
+            let held = count(&bench, "guarded") - before;
+            assert_eq!(held, if expected { 10 } else { 0 }, "{embedding}, fidelity {fidelity}");
+        }
+        assert_eq!(faces(&bench).get::<String>("guard").unwrap(), guarded_by);
+        assert_eq!(count(&bench, "not-embedded"), 0);
+        assert_eq!(bench.complaints(), [""; 0]);
+    }
+}
+
+#[test]
+fn where_no_face_is_seen_by_the_parser_it_is_restored_in_the_ellipse_and_said_once() {
+    let (restorer, parser) = (tiny("bilinear-x2"), tiny("parsing"));
+    let settings = [("temporal-mode", "off"), ("face-source", "meta"), ("face-model", restorer.as_str())];
+    let with = [settings.as_slice(), &[("face-parsing", parser.as_str())]].concat();
+    let (mut with, mut without) = (Bench::new("nearest-x2", &with), Bench::new("nearest-x2", &settings));
+    for bench in [&mut with, &mut without] {
+        bench.info(&given(120, 100, 120.0).0);
+    }
+    // Grass, as far as that network knows.
+    for number in 0..4 {
+        let made =
+            [&mut with, &mut without].map(|bench| bytes(&bench.frame(textured([0.2, 0.7, 0.2], number))));
+        assert!(made[0] == made[1], "frame {number}");
+    }
+    assert_eq!((count(&with, "restored"), count(&with, "not-parsed")), (4, 4));
+    assert_eq!(faces(&with).get::<String>("parser").unwrap(), "parsing (bisenet)");
+    assert_eq!(faces(&without).get::<String>("parser").unwrap(), "");
+    let complaints = with.complaints();
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    assert!(
+        complaints[0].contains("face parser parsing (bisenet) failed") && complaints[0].contains("no face")
+    );
+    let fallbacks = with.stats().get::<gst::Array>("fallbacks").unwrap();
+    assert!(fallbacks.iter().any(|line| line.get::<String>().unwrap().contains("no face")));
+}
+
+#[test]
+fn networks_that_cannot_help_are_refused_at_the_start_in_one_line() {
+    let restorer = tiny("face");
+    for (property, network, expected) in [
+        ("face-embedding", "fixed-x2", "no face embedding network: `input`"),
+        ("face-parsing", "face", "no face parsing network: `input`"),
+        ("face-parsing", "no-such", "does not exist"),
+    ] {
+        let network = tiny(network);
+        let bench = common::element(
+            "nearest-x2",
+            &[("face-source", "meta"), ("face-model", &restorer), (property, &network)],
+        );
+        let bus = gst::Bus::new();
+        bench.set_bus(Some(&bus));
+        assert!(bench.set_state(gst::State::Paused).is_err(), "{property}");
+        let complaints = common::messages(&bus);
+        assert_eq!(complaints.len(), 1, "{complaints:?}");
+        assert!(complaints[0].contains(expected) && complaints[0].lines().count() == 1, "{complaints:?}");
+        bench.set_state(gst::State::Null).unwrap();
+    }
 }
 
 #[test]

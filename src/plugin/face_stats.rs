@@ -2,7 +2,9 @@
 
 use gstreamer as gst;
 
-use crate::face::FaceReport;
+use crate::face::helpers::Helpers;
+use crate::face::identity::Identity;
+use crate::face::{FaceReport, Missed};
 
 /// What has happened to faces since the element started.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +20,12 @@ pub struct FaceStats {
     restorer: String,
     /// Why nothing does, or the first failure.
     note: String,
+    /// What it is held to: `agreement`, or the network that tells people apart; empty without a restorer.
+    guard: String,
+    not_embedded: u64,
+    /// The network that tells skin from hair; empty if none does.
+    parser: String,
+    not_parsed: u64,
 }
 
 impl FaceStats {
@@ -27,22 +35,49 @@ impl FaceStats {
         self.note = left.unwrap_or_default().into();
     }
 
-    /// Counts a frame; gives a warning to post when the restorer failed for the first time.
-    pub fn count(&mut self, report: &FaceReport) -> Option<String> {
+    /// Takes the networks that help it, `None` where nothing restores.
+    pub fn describe_helpers(&mut self, helpers: Option<&Helpers>) {
+        let identity = helpers.and_then(|helpers| helpers.identity.as_ref()).map(Identity::name);
+        let by = identity.map_or("agreement".into(), |name| format!("embedding {name}"));
+        self.guard = helpers.map_or_else(String::new, |_| by);
+        let parser = helpers.and_then(|helpers| helpers.parser.as_ref());
+        self.parser =
+            parser.map_or_else(String::new, |parser| format!("{} ({})", parser.name(), parser.kind().name));
+    }
+
+    /// Counts a frame; gives warnings to post: of each network that failed for the first time.
+    pub fn count(&mut self, report: &FaceReport) -> Vec<String> {
         self.most = self.most.max(report.faces);
         self.sum += report.faces as u64;
         self.tracks = self.tracks.max(report.tracks);
         self.restored += report.restored as u64;
         self.guarded += report.guarded as u64;
-        let first = self.failed == 0 && report.failed > 0;
-        self.failed += report.failed as u64;
-        let reason = report.failure.as_ref().filter(|_| first)?;
-        let restorer = &self.restorer;
-        let warning = format!(
-            "face restorer {restorer} failed, such faces are left as they are and counted in `stats`: {reason}"
-        );
-        self.note.clone_from(&warning);
-        Some(warning)
+        let restoring = Missed { faces: report.failed, reason: report.failure.clone() };
+        let warnings = [
+            first(&mut self.failed, &restoring).map(|reason| {
+                format!(
+                    "face restorer {} failed, such faces are left as they are and counted in `stats`: {reason}",
+                    self.restorer
+                )
+            }),
+            first(&mut self.not_embedded, &report.embedding).map(|reason| {
+                format!(
+                    "the face guard by {} failed, such faces are held to agreement and counted in `stats`: {reason}",
+                    self.guard
+                )
+            }),
+            first(&mut self.not_parsed, &report.parsing).map(|reason| {
+                format!(
+                    "face parser {} failed, such faces are restored in an ellipse and counted in `stats`: {reason}",
+                    self.parser
+                )
+            }),
+        ];
+        let warnings: Vec<String> = warnings.into_iter().flatten().collect();
+        if let Some(warning) = warnings.first().filter(|_| self.note.is_empty()) {
+            self.note.clone_from(warning);
+        }
+        warnings
     }
 
     /// The structure, after so many frames.
@@ -55,7 +90,18 @@ impl FaceStats {
             .field("failed", self.failed)
             .field("guarded", self.guarded)
             .field("restorer", &self.restorer)
+            .field("guard", &self.guard)
+            .field("not-embedded", self.not_embedded)
+            .field("parser", &self.parser)
+            .field("not-parsed", self.not_parsed)
             .field("note", &self.note)
             .build()
     }
+}
+
+/// Adds to a count; gives the reason where it was none before.
+fn first<'a>(count: &mut u64, missed: &'a Missed) -> Option<&'a str> {
+    let is_first = *count == 0 && missed.faces > 0;
+    *count += missed.faces as u64;
+    missed.reason.as_deref().filter(|_| is_first)
 }

@@ -110,12 +110,12 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Counts a frame; gives its number, and a warning to post when a tile was left out for the first time.
-    pub fn count(&mut self, report: &Report) -> (u64, Option<String>) {
+    /// Counts a frame; gives its number, and warnings to post: of what failed for the first time.
+    pub fn count(&mut self, report: &Report) -> (u64, Vec<String>) {
         let number = self.frames;
         self.frames += 1;
         self.tiles += report.tiles as u64;
-        let failed = self.faces.count(&report.faces);
+        let mut warnings = self.faces.count(&report.faces);
         self.upscale += report.upscale;
         self.motion += report.looking;
         self.blend += report.blending;
@@ -133,16 +133,14 @@ impl Stats {
         }
         let first = self.tiles_left_out == 0 && report.tiles_left_out > 0;
         self.tiles_left_out += report.tiles_left_out as u64;
-        if !first {
-            self.fallbacks.extend(failed.clone());
-            return (number, failed);
+        if first {
+            warnings.push(format!(
+                "network {} gave values that are no numbers, such tiles are resampled and counted in `stats` (first at frame {})",
+                self.model, number
+            ));
         }
-        let warning = format!(
-            "network {} gave values that are no numbers, such tiles are resampled and counted in `stats` (first at frame {})",
-            self.model, number
-        );
-        self.fallbacks.push(warning.clone());
-        (number, Some(warning))
+        self.fallbacks.extend(warnings.iter().cloned());
+        (number, warnings)
     }
 
     /// The structure of the property `stats`.

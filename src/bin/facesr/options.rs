@@ -70,6 +70,14 @@ pub struct ElementOptions {
     /// Network that finds faces: yunet, centerface or the path of an ONNX file [default: auto]
     #[arg(long, value_name = "NAME|FILE")]
     pub face_detector: Option<String>,
+    /// ONNX network that tells people apart (ArcFace and those like it): restored faces are held to who they were by
+    /// it [default: by how far their shapes agree]
+    #[arg(long, value_name = "FILE")]
+    pub face_embedding: Option<String>,
+    /// ONNX network that tells skin from hair (BiSeNet or ParseNet): faces are restored only where it sees a face
+    /// [default: in an ellipse]
+    #[arg(long, value_name = "FILE")]
+    pub face_parsing: Option<String>,
     /// Share of the restored face in the picture, 0 to 1 [default: 1]
     #[arg(long, value_name = "SHARE")]
     pub face_strength: Option<f64>,
@@ -88,7 +96,7 @@ pub struct ElementOptions {
 }
 
 impl ElementOptions {
-    fn rows(&self) -> [(&'static str, Option<String>); 24] {
+    fn rows(&self) -> [(&'static str, Option<String>); 26] {
         [
             ("model", text(&self.model)),
             ("scale", text(&self.scale)),
@@ -109,6 +117,8 @@ impl ElementOptions {
             ("face-mode", text(&self.face_mode)),
             ("face-model", text(&self.face_model)),
             ("face-detector", text(&self.face_detector)),
+            ("face-embedding", text(&self.face_embedding)),
+            ("face-parsing", text(&self.face_parsing)),
             ("face-strength", text(&self.face_strength)),
             ("face-fidelity", text(&self.face_fidelity)),
             ("face-detect-interval", text(&self.face_detect_interval)),

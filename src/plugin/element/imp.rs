@@ -90,6 +90,12 @@ pub struct FaceSr {
     #[property(name = "face-detector", type = String, member = face_detector, get, set,
         nick = "Face detector", blurb = "Network that finds faces: a name (auto, yunet, centerface) or the path of an ONNX file of either kind",
         builder().default_value(Some(registry::AUTO)).mutable_ready())]
+    #[property(name = "face-embedding", type = Option<std::path::PathBuf>, member = face_embedding, get, set,
+        nick = "Face embedding", blurb = "Path of an ONNX face embedding network (ArcFace and those like it, 112x112): where a restored face is no longer of the same person by it, less of it is blended in; unset: where its shapes no longer agree with the input's",
+        builder().mutable_ready())]
+    #[property(name = "face-parsing", type = Option<std::path::PathBuf>, member = face_parsing, get, set,
+        nick = "Face parsing", blurb = "Path of an ONNX face parsing network (BiSeNet or ParseNet, 512x512): faces are restored only where it sees skin, eyes, nose or mouth, not hair, hats or hands before them; unset: in an ellipse around the landmarks",
+        builder().mutable_ready())]
     #[property(name = "face-source", type = FaceSource, member = face_source, get, set,
         nick = "Face source", blurb = "Who finds faces: the detector or somebody upstream",
         builder(FaceSource::default()).mutable_ready())]
@@ -156,6 +162,7 @@ impl FaceSr {
             let mut stats = self.stats.lock().unwrap();
             describe(state.loaded(), &mut stats);
             stats.faces.describe(state.faces_done());
+            stats.faces.describe_helpers(state.face_helpers());
             let refused = stats.fallbacks.iter().find(|line| line.starts_with(NOT_TAKEN));
             let refused = refused.map_or_else(String::new, |line| format!("; {line}"));
             state.loaded().map_or("no network".into(), |loaded| {
@@ -266,7 +273,7 @@ impl ObjectImpl for FaceSr {
         static PROPERTIES: Lazy<Vec<glib::ParamSpec>> = Lazy::new(|| {
             let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                 .nick("Statistics")
-                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000 frames that began a scene), noise (levels of 255, last frame), past-share (mean), stages-ms (mean of upscale, motion beside it, blend), faces (max, mean, tracks, restored, failed, restorer, note), fallbacks")
+                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000 frames that began a scene), noise (levels of 255, last frame), past-share (mean), stages-ms (mean of upscale, motion, blend), faces (max, mean, tracks, restored, failed, guarded, restorer, guard, parser), fallbacks")
                 .read_only()
                 .build();
             FaceSr::derived_properties().iter().cloned().chain([stats]).collect()
@@ -449,11 +456,11 @@ impl VideoFilterImpl for FaceSr {
         let done = self.state().process(inframe, outframe, &controls);
         match done {
             Ok(report) => {
-                let (number, warning) = self.stats.lock().unwrap().count(&report);
+                let (number, warnings) = self.stats.lock().unwrap().count(&report);
                 if report.look == (Look::First { cut: true }) {
                     messages::post_cut(self.obj().upcast_ref(), number, inframe.buffer().pts());
                 }
-                if let Some(warning) = warning {
+                for warning in warnings {
                     gst::element_imp_warning!(self, gst::StreamError::Failed, ("{warning}"));
                 }
                 Ok(gst::FlowSuccess::Ok)

@@ -12,6 +12,7 @@ use gst_video::{VideoFrameRef, VideoInfo};
 
 use crate::enhance::{self, Controls, EnhanceError, Enhancer, Loaded, Report};
 use crate::face::detect::Detection;
+use crate::face::helpers::Helpers;
 use crate::face::track::Track;
 use crate::infer::Cancel;
 use crate::infer::onnx::TensorSample;
@@ -206,6 +207,15 @@ impl State {
             Self::Empty => (None, None),
             Self::Eight(lane) => lane.enhancer.faces_done(),
             Self::Sixteen(lane) => lane.enhancer.faces_done(),
+        }
+    }
+
+    /// The networks that help to restore faces.
+    pub fn face_helpers(&self) -> Option<&Helpers> {
+        match self {
+            Self::Empty => None,
+            Self::Eight(lane) => lane.enhancer.face_helpers(),
+            Self::Sixteen(lane) => lane.enhancer.face_helpers(),
         }
     }
 

@@ -161,6 +161,8 @@ pub struct Settings {
     pub face_mode: FaceMode,
     pub face_model: String,
     pub face_detector: String,
+    pub face_embedding: Option<PathBuf>,
+    pub face_parsing: Option<PathBuf>,
     pub face_source: FaceSource,
     pub face_strength: f64,
     pub face_fidelity: f64,
@@ -191,6 +193,8 @@ impl Default for Settings {
             face_mode: FaceMode::default(),
             face_model: registry::AUTO.into(),
             face_detector: registry::AUTO.into(),
+            face_embedding: None,
+            face_parsing: None,
             face_source: FaceSource::default(),
             face_strength: 1.0,
             face_fidelity: 0.5,
@@ -199,6 +203,11 @@ impl Default for Settings {
             face_max: 16,
         }
     }
+}
+
+/// A path that is set: an empty one is none.
+fn given(path: &Option<PathBuf>) -> Option<PathBuf> {
+    path.clone().filter(|path| !path.as_os_str().is_empty())
 }
 
 impl Settings {
@@ -271,6 +280,8 @@ impl Settings {
                 source: self.face_source.into(),
                 detector: self.face_detector.clone(),
                 model: self.face_model.clone(),
+                embedding: given(&self.face_embedding),
+                parsing: given(&self.face_parsing),
                 interval: self.face_detect_interval,
                 smallest: self.face_min_size,
                 most: self.face_max,
