@@ -74,6 +74,9 @@ class FaceNet(nn.Module):
         self.larger = nn.ModuleList(conv(wider, wide * 4, kernel=1) for wide, wider in pairs)
         self.up = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, up))
         self.faithful = silent(conv(widths[0], pixels))
+        # 1 2 2 2 1: nothing of period 4 or 2 passes, and little of what is near.
+        line = torch.tensor([1.0, 2.0, 2.0, 2.0, 1.0]) / 8
+        self.register_buffer("smooth", torch.outer(line, line).expand(3, 1, 5, 5).clone(), persistent=False)
         self.detail = nn.Sequential(_blocks(widths[0], detail), nn.LeakyReLU(SLOPE), silent(conv(widths[0], pixels)))
 
     def trunk(self, picture):
@@ -92,13 +95,13 @@ class FaceNet(nn.Module):
         return picture + self._unfolded(self.faithful(act(features)))
 
     def detail_of(self, features):
-        return self._unfolded(self.detail(features))
+        """Smoothed, as along edges the head would leave dots of the fold's period."""
+        return F.conv2d(self._unfolded(self.detail(features)), self.smooth, padding=2, groups=3)
 
     def forward(self, picture, fidelity):
         features = self.trunk(picture)
-        detail = self.strength * (1 - fidelity.reshape(1, 1, 1, 1))
-        added = self.faithful(act(features)) + detail * self.detail(features)
-        return picture + self._unfolded(added)
+        share = self.strength * (1 - fidelity.reshape(1, 1, 1, 1))
+        return self.faithful_of(picture, features) + share * self.detail_of(features)
 
     def _unfolded(self, added):
         """What is added, in pixels, without the grid.
