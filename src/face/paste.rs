@@ -197,11 +197,19 @@ mod tests {
                     let window = aligned(&face, side).unwrap();
                     let seen = cut_enlarged(&Frame(before.view()), &window.place, times, side);
                     let mut after = before.clone();
-                    paste(&seen, &window, &face, 1.0, small, &mut after.view_mut());
+                    paste(&seen, &window, &face, 1.0, None, small, &mut after.view_mut());
                     let off = before.iter().zip(&after).map(|(a, b)| a.abs_diff(*b)).max();
                     assert!(off <= Some(1), "{lean}, {times:?}, {side}: {off:?}");
                     // And takes what the restorer changed.
-                    paste(&seen.mapv(|value| value + 0.2), &window, &face, 1.0, small, &mut after.view_mut());
+                    paste(
+                        &seen.mapv(|value| value + 0.2),
+                        &window,
+                        &face,
+                        1.0,
+                        None,
+                        small,
+                        &mut after.view_mut(),
+                    );
                     let centre = to_face(&face).unwrap().inverse().unwrap().apply(MIDDLE).times(times);
                     let (x, y) = (centre.x as usize, centre.y as usize);
                     let mean = |picture: &Picture<u8>| {
