@@ -65,8 +65,10 @@ fn a_detection_moves_landmarks_by_a_share_and_lost_ones_all_the_way() {
                 "after {since}, {off} off: {moved}"
             );
             before = moved;
-            // One that strayed is looked at again in the next frame.
-            assert_eq!(tracker.is_due(100, true), off > 1.6, "{off} off");
+            // One that strayed is looked at again in the next frame; 1.6 itself is either.
+            if tenth != 16 {
+                assert_eq!(tracker.is_due(100, true), off > 1.6, "{off} off");
+            }
         }
     }
 }
