@@ -128,6 +128,7 @@ bars-temporal: setup build
 
 # MEDIA=... is where the stills, clips and pairs lie. The last table takes minutes a clip on a processor.
 bars-faces: setup metrics
+	@$(PYTHON) models/fetch.py --only centerface
 	cargo build --release --locked --example faces
 	target/release/examples/faces all $(if $(MEDIA),"$(MEDIA)")
 

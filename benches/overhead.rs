@@ -130,7 +130,43 @@ fn main() {
         median(ratios)
     );
     drop(pipeline);
+    live(&mut bare);
     memory(2_000);
+}
+
+/// The whole element with the networks for live video, against the bare session of the faithful one.
+fn live(bare: &mut dyn FnMut() -> Duration) {
+    const ROUNDS: usize = 5;
+    const FRAMES: usize = 20;
+    let kinds = [("facesr-live-x2", "off"), ("facesr-live-x2", "fast"), ("facesr-live-x2-int8", "fast")];
+    let pipelines = kinds.map(|(model, mode)| {
+        let element =
+            format!("facesr model={model} execution-provider=cpu temporal-mode={mode} face-mode=off");
+        let pipeline = Pipeline::new(&element, gst_video::VideoFormat::I420);
+        pipeline.run(frame(0));
+        pipeline
+    });
+    let mut ratios: [Vec<f64>; 3] = Default::default();
+    let mut took = [Duration::ZERO; 3];
+    for round in 0..ROUNDS {
+        let alone = bare();
+        for (at, pipeline) in pipelines.iter().enumerate() {
+            let frames = 1 + round * FRAMES..1 + (round + 1) * FRAMES;
+            let sum: Duration = frames.map(|number| pipeline.run(frame(number))).sum();
+            ratios[at].push(alone.as_secs_f64() * FRAMES as f64 / sum.as_secs_f64());
+            took[at] += sum;
+        }
+    }
+    println!(
+        "element, {WIDTH}x{HEIGHT}, CPU, {ROUNDS} times {FRAMES} frames, against a bare frame of span-x2"
+    );
+    for (((model, mode), ratios), took) in kinds.into_iter().zip(ratios).zip(took) {
+        println!(
+            "  {model:<20} temporal-mode={mode:<5} {:.1} fps, {:.1} times the frames (median of rounds)",
+            (ROUNDS * FRAMES) as f64 / took.as_secs_f64(),
+            median(ratios)
+        );
+    }
 }
 
 /// Resident memory over many frames of a network that does next to nothing.

@@ -225,6 +225,36 @@ fn auto_says_what_runs_and_why_it_is_not_something_better() {
     assert_eq!(fallbacks[0].contains("openvino: "), active.starts_with("cpu"), "{fallbacks:?}");
 }
 
+/// One core runs SPAN on 53,000 pixels a second.
+#[test]
+fn auto_takes_the_network_for_live_video_where_the_other_cannot_keep_up_and_says_so() {
+    for (source, settings, expected) in [
+        ("is-live=true", "threads=1", "facesr-live-x2-int8"),
+        ("is-live=true", "threads=1 scale=4", "facesr-live-x2-int8"),
+        ("is-live=true", "threads=1 model=span-x2", "span-x2"),
+        ("is-live=true", "threads=1024", "span-x2"),
+        ("is-live=false", "threads=1", "span-x2"),
+    ] {
+        let caps = "video/x-raw,width=64,height=48,framerate=25/1";
+        let pipeline = gst::parse::launch(&format!(
+            "videotestsrc {source} num-buffers=3 ! {caps} ! facesr name=f face-mode=off execution-provider=cpu {settings} ! fakesink"
+        ));
+        let pipeline = pipeline.unwrap().downcast::<gst::Pipeline>().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let bus = pipeline.bus().unwrap();
+        let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+        let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(120), &ends);
+        assert_eq!(end.map(|message| message.type_()), Some(gst::MessageType::Eos), "{source} {settings}");
+        let stats: gst::Structure = pipeline.by_name("f").unwrap().property("stats");
+        assert_eq!(stats.get::<String>("model").unwrap(), expected, "{source} {settings}");
+        let told = stats.get::<gst::Array>("fallbacks").unwrap();
+        let told = told.iter().any(|line| line.get::<String>().unwrap().contains("span-x2, for 0.1 million"));
+        let chosen = expected == "facesr-live-x2-int8" && !settings.contains("scale=4");
+        assert_eq!(told, chosen, "{source} {settings}: {stats}");
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
 #[test]
 fn without_a_runtime_the_error_names_the_way_to_one() {
     let name = "without_a_runtime_the_error_names_the_way_to_one";

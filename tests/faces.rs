@@ -154,7 +154,11 @@ fn restorer(name: &str) -> Result<Box<dyn Restorer>, FaceError> {
 }
 
 fn crops(side: usize) -> Vec<Crop> {
-    (0..3)
+    crowd(3, side)
+}
+
+fn crowd(count: usize, side: usize) -> Vec<Crop> {
+    (0..count)
         .map(|at| {
             Crop::from_shape_fn((3, side, side), |(c, y, x)| {
                 ((at + c * 3 + y * 5 + x * 7) % 80) as f32 / 100.0
@@ -171,7 +175,8 @@ fn restorers_of_aligned_faces_get_their_range_their_fidelity_and_all_faces_at_on
             ("face-fidelity", |value, fidelity| value + fidelity * (1.0 - value)),
         ] {
             let mut restorer = restorer(name).unwrap();
-            let crops = crops(256);
+            // More than are run together.
+            let crops = crowd(35, 256);
             let made = restorer.restore(&crops, fidelity).unwrap();
             assert_eq!(made.len(), crops.len());
             for (made, crop) in made.iter().zip(&crops) {

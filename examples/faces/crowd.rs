@@ -13,7 +13,7 @@ use ndarray::{Axis, concatenate};
 use crate::clip::Clip;
 
 /// Frames that are timed, after a first.
-const FRAMES: u32 = 4;
+const FRAMES: u32 = 5;
 
 /// Four times 29 people, of whom so many are restored at most; then nobody.
 pub fn table(media: &Path, restorer: &str) -> Result<(), Box<dyn Error>> {

@@ -22,6 +22,7 @@ use gstfacesr::image::Picture;
 use ndarray::Array2;
 
 use crate::clip::Clip;
+use crate::degrade::noisy;
 use crate::found::{SMALLEST, clips, name};
 
 const NOISE: f32 = 8.0;
@@ -110,20 +111,6 @@ fn luma(picture: &Picture<u8>) -> Array2<f32> {
     })
 }
 
-/// The same noise every time: normal, by Box and Muller.
-fn noisy(picture: &Picture<u8>, seed: &mut u64) -> Picture<u8> {
-    let mut uniform = || {
-        *seed ^= *seed << 13;
-        *seed ^= *seed >> 7;
-        *seed ^= *seed << 17;
-        ((*seed >> 11) as f32 / (1_u64 << 53) as f32).max(1e-9)
-    };
-    picture.mapv(|sample| {
-        let normal = (-2.0 * uniform().ln()).sqrt() * (TAU * uniform()).cos();
-        (f32::from(sample) + NOISE * normal + 0.5) as u8
-    })
-}
-
 struct Way {
     name: &'static str,
     place: Placer,
@@ -153,7 +140,7 @@ pub fn table(detector: &mut Detector, media: &Path) -> Result<(), Box<dyn Error>
         let mut seed = 0x9E37_79B9_7F4A_7C15;
         let mut estimator = Estimator::new(preset("fast").expect("it is a preset"));
         for (frame, clean) in Clip::open(&path)?.take(FRAMES).enumerate() {
-            let noisy = noisy(&clean, &mut seed);
+            let noisy = noisy(NOISE, &clean, &mut seed);
             let same = |found: Vec<Detection>| match last {
                 None => found.into_iter().max_by(|a, b| a.area.area().total_cmp(&b.area.area())),
                 Some(last) => found

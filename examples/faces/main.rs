@@ -1,13 +1,15 @@
 //! What the face stage does on real pictures and clips, as tables.
 //!
-//! `faces found|tracks|jitter|truth|steps|crowd|all [MEDIA] [RESTORER] [FRAMES] [STRENGTH] [FIDELITY]`; MEDIA is the folder of
+//! `faces found|tracks|jitter|truth|steps|crowd|medium|all [MEDIA] [RESTORER] [FRAMES] [STRENGTH] [FIDELITY]`; MEDIA is the folder of
 //! test clips, `../shared/media` by default, RESTORER what `face-model` takes. With Real-ESRGAN x4plus, `truth` takes minutes a clip on a
 //! processor.
 
 mod clip;
 mod crowd;
+mod degrade;
 mod found;
 mod jitter;
+mod medium;
 mod quality;
 
 use std::error::Error;
@@ -20,12 +22,15 @@ use gstfacesr::model::registry;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let wanted = arguments.first().ok_or("say what: found, tracks, jitter, truth, steps, crowd or all")?;
+    let wanted =
+        arguments.first().ok_or("say what: found, tracks, jitter, truth, steps, crowd, medium or all")?;
     match wanted.as_str() {
-        "all" => ["found", "tracks", "jitter", "steps", "crowd", "truth"].iter().try_for_each(|table| {
-            println!("{table}");
-            print(table, &arguments)
-        }),
+        "all" => {
+            ["found", "tracks", "jitter", "steps", "crowd", "truth", "medium"].iter().try_for_each(|table| {
+                println!("{table}");
+                print(table, &arguments)
+            })
+        }
         table => print(table, &arguments),
     }
 }
@@ -63,6 +68,10 @@ fn print(wanted: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
         }
         "jitter" => jitter::table(&mut detector_of("yunet")?, &media)?,
         "crowd" => crowd::table(&media, arguments.get(2).map_or("auto", String::as_str))?,
+        "medium" => {
+            let frames = arguments.get(3).map_or(Ok(12), |text| text.parse())?;
+            medium::table(&mut detector_of("yunet")?, &media, frames)?;
+        }
         "truth" | "steps" => {
             let text = |at: usize, otherwise: &str| arguments.get(at).map_or(otherwise.into(), String::clone);
             let (strength, fidelity) = (text(4, "1").parse()?, text(5, "0.5").parse()?);
@@ -73,9 +82,10 @@ fn print(wanted: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
             }
         }
         other => {
-            return Err(
-                format!("`{other}` is none of found, tracks, jitter, truth, steps, crowd, all").into()
-            );
+            return Err(format!(
+                "`{other}` is none of found, tracks, jitter, truth, steps, crowd, medium, all"
+            )
+            .into());
         }
     }
     Ok(())

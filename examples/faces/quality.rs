@@ -30,11 +30,15 @@ use crate::found::name;
 const BOUNDARY: std::ops::Range<f32> = 0.005..0.15;
 
 /// The path of a frame, and where its faces are.
-pub struct Stage(Enhancer<u8>, Controls);
+pub struct Stage {
+    enhancer: Enhancer<u8>,
+    scale: usize,
+    controls: Controls,
+}
 
 /// Which stages run.
 #[derive(Clone, Copy, PartialEq)]
-enum Run {
+pub enum Run {
     /// The upscaler alone.
     Plain,
     /// And the picture steadied.
@@ -59,13 +63,14 @@ const RUNS: [(&str, Run); 5] = [
 const FOLLOWED: usize = 3;
 
 impl Stage {
-    fn open(restorer: &str, run: Run, controls: Controls) -> Result<Self, Box<dyn Error>> {
+    /// Opens SPAN for a factor of 2 or 4 and the face stage with a restorer by name.
+    pub fn open(restorer: &str, run: Run, scale: usize, controls: Controls) -> Result<Self, Box<dyn Error>> {
         let restores = !matches!(run, Run::Plain | Run::PlainSteadied);
         let mode = if restores { Mode::Auto } else { Mode::Detect };
         let steadies = matches!(run, Run::Steadied | Run::PlainSteadied);
         let settings = enhance::Settings {
-            model: Some("span-x2".into()),
-            factor: Some(2.0),
+            model: Some(format!("span-x{scale}")),
+            factor: Some(scale as f64),
             options: Options::default(),
             runtime: None,
             beside: None,
@@ -75,19 +80,21 @@ impl Stage {
             temporal: if steadies { temporal::Mode::Balanced } else { temporal::Mode::Off },
             faces: Settings { mode, model: restorer.into(), ..Settings::default() },
         };
-        Ok(Self(Enhancer::open(&settings)?, controls))
+        Ok(Self { enhancer: Enhancer::open(&settings)?, scale, controls })
     }
 
-    fn run(&mut self, small: &Picture<u8>) -> Result<Picture<u8>, Box<dyn Error>> {
-        let size = Size::of(&small.view()).times(2);
+    /// The enlarged frame.
+    pub fn run(&mut self, small: &Picture<u8>) -> Result<Picture<u8>, Box<dyn Error>> {
+        let size = Size::of(&small.view()).times(self.scale);
         let mut large = Picture::zeros((size.height, size.width, 3));
-        let controls = enhance::Controls { faces: self.1, ..enhance::Controls::default() };
-        let report = self.0.process(small.view(), large.view_mut(), &controls)?;
+        let controls = enhance::Controls { faces: self.controls, ..enhance::Controls::default() };
+        let report = self.enhancer.process(small.view(), large.view_mut(), &controls)?;
         report.faces.failure.map_or(Ok(large), |failure| Err(failure.into()))
     }
 
-    fn main(&self) -> Option<&Track> {
-        self.0.faces().iter().max_by(|a, b| a.area.area().total_cmp(&b.area.area()))
+    /// The largest face.
+    pub fn main(&self) -> Option<&Track> {
+        self.enhancer.faces().iter().max_by(|a, b| a.area.area().total_cmp(&b.area.area()))
     }
 }
 
@@ -114,8 +121,9 @@ fn degraded(path: &Path, size: Size) -> Result<PathBuf, Box<dyn Error>> {
     }
 }
 
+/// Measures of the pictures of a run.
 #[derive(Default)]
-struct Sums {
+pub struct Sums {
     psnr: f64,
     ssim: f64,
     distance: f64,
@@ -125,7 +133,8 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(
+    /// Adds what is in a place of a picture.
+    pub fn add(
         &mut self,
         test: &Picture<u8>,
         truth: &Picture<u8>,
@@ -149,23 +158,25 @@ impl Sums {
         Ok(())
     }
 
-    fn print(&self, what: &str) {
+    /// The means, in words.
+    pub fn describe(&self) -> String {
         let n = self.frames;
-        println!(
-            "  {what:24} PSNR {:6.3}  SSIM {:.4}  ST-LPIPS {:.4}  TDE {:.3}",
+        format!(
+            "PSNR {:6.3}  SSIM {:.4}  ST-LPIPS {:.4}  TDE {:.3}",
             self.psnr / n,
             self.ssim / n,
             self.distance / n,
             self.difference / (n - 1.0)
-        );
+        )
     }
 }
 
-/// The face and what is around it, in pixels of the large picture.
-fn place(track: &Track, size: Size) -> Rect {
-    let (centre, side) = (track.area.centre(), 1.5 * track.area.height);
+/// The face and what is around it, in pixels of the picture that is so many times as large.
+pub fn place(track: &Track, size: Size, scale: usize) -> Rect {
+    let scale = scale as f32;
+    let (centre, side) = (track.area.centre(), 0.75 * scale * track.area.height);
     let start = |centre: f32, length: usize| {
-        (2.0 * centre - side).clamp(0.0, (length as f32 - 2.0 * side).max(0.0)).floor()
+        (scale * centre - side).clamp(0.0, (length as f32 - 2.0 * side).max(0.0)).floor()
     };
     let long = |length: usize| (2.0 * side).min(length as f32).floor();
     Rect::new(start(centre.x, size.width), start(centre.y, size.height), long(size.width), long(size.height))
@@ -184,8 +195,7 @@ pub fn truth(media: &Path, restorer: &str, frames: usize, controls: Controls) ->
         let path = videos.join(clip);
         clips.push((degraded(&path, size)?, path));
     }
-    let lpips = registry::cache_dir().ok_or("there is no cache")?.join("models/stlpips-alex.onnx");
-    let mut network = Perceptual::load(runtime::load(None, None)?, &lpips, &Options::default())?;
+    let mut network = perceptual()?;
     println!(
         "faces with {restorer}, strength {}, fidelity {}, {frames} frames",
         controls.strength, controls.fidelity
@@ -194,7 +204,7 @@ pub fn truth(media: &Path, restorer: &str, frames: usize, controls: Controls) ->
         let mut sums: [Sums; RUNS.len()] = Default::default();
         let mut stages = Vec::new();
         for (_, run) in RUNS {
-            stages.push((run, Stage::open(restorer, run, controls)?));
+            stages.push((run, Stage::open(restorer, run, 2, controls)?));
         }
         let (mut at, mut height, mut seam) = (None, 0.0, (0.0, 0.0));
         let start = Instant::now();
@@ -204,12 +214,12 @@ pub fn truth(media: &Path, restorer: &str, frames: usize, controls: Controls) ->
             let mut made = Vec::new();
             for (run, stage) in &mut stages {
                 if *run == Run::Alone {
-                    stage.0.reset();
+                    stage.enhancer.reset();
                 }
                 made.push(stage.run(&small_frame)?);
             }
             let Some(track) = stages[FOLLOWED].1.main() else { continue };
-            let place = *at.get_or_insert_with(|| place(track, Size::of(&truth.view())));
+            let place = *at.get_or_insert_with(|| place(track, Size::of(&truth.view()), 2));
             height = track.area.height;
             let (one, other) = seams(&made[0], &made[FOLLOWED], track);
             seam = (seam.0 + one, seam.1 + other);
@@ -233,13 +243,20 @@ pub fn truth(media: &Path, restorer: &str, frames: usize, controls: Controls) ->
             start.elapsed().as_secs_f64() / frames as f64
         );
         for (sums, (what, _)) in sums.iter().zip(RUNS) {
-            sums.print(what);
+            println!("  {what:24} {}", sums.describe());
         }
     }
     Ok(())
 }
 
-fn side_by_side(pictures: &[&Picture<u8>], place: Rect) -> Picture<u8> {
+/// The measure of how unlike two pictures look.
+pub fn perceptual() -> Result<Perceptual, Box<dyn Error>> {
+    let lpips = registry::cache_dir().ok_or("there is no cache")?.join("models/stlpips-alex.onnx");
+    Ok(Perceptual::load(runtime::load(None, None)?, &lpips, &Options::default())?)
+}
+
+/// The same place of several pictures in a row.
+pub fn side_by_side(pictures: &[&Picture<u8>], place: Rect) -> Picture<u8> {
     let size = Size::new(place.width as usize, place.height as usize);
     let parts: Vec<Picture<u8>> = pictures
         .iter()
@@ -292,13 +309,15 @@ pub fn steps(media: &Path, restorer: &str, controls: Controls) -> Result<(), Box
     for (what, clip) in
         [("pyfeat_face_noface, around its cut", leaves), ("a face enters and leaves", enters.collect())]
     {
-        let mut stages =
-            [Stage::open(restorer, Run::Plain, controls)?, Stage::open(restorer, Run::Followed, controls)?];
+        let mut stages = [
+            Stage::open(restorer, Run::Plain, 2, controls)?,
+            Stage::open(restorer, Run::Followed, 2, controls)?,
+        ];
         let (mut before, mut last) = (None, None);
         let (mut largest, mut sums, mut count) = ((0.0_f64, 0.0_f64), (0.0, 0.0), 0);
         for small in &clip {
             let (plain, pasted) = (stages[0].run(small)?, stages[1].run(small)?);
-            let at = stages[1].main().map(|track| place(track, Size::of(&plain.view()))).or(last);
+            let at = stages[1].main().map(|track| place(track, Size::of(&plain.view()), 2)).or(last);
             last = at;
             let Some(at) = at else { continue };
             let size = Size::new(at.width as usize, at.height as usize);

@@ -32,7 +32,8 @@ ROUNDS = 7
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--network", type=Path, default=HERE.parent / "trained" / "facesr-live-x2.onnx")
-    options.add_argument("--eight", type=Path, help="the same network in whole numbers of 8 bits")
+    options.add_argument("--eight", type=Path, default=HERE.parent / "trained" / "facesr-live-x2-int8.onnx",
+                         help="the same network in whole numbers of 8 bits")
     options.add_argument("--media", type=Path, default=HERE.parents[2] / "shared" / "media")
     options.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "facesr")
     options.add_argument("--threads", type=int, default=2)

@@ -1,4 +1,4 @@
-"""A trained upscaler in whole numbers of 8 bits (QDQ), calibrated on pictures.
+"""A trained upscaler in whole numbers of 8 bits (QDQ), calibrated on pictures, with its sidecar.
 
     python quantise.py NETWORK.onnx RESULT.onnx [--media DIR] [--data DIR]
 """
@@ -7,9 +7,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from export import IR_VERSION, LIVE, sidecar
 from stills import Stills
 
 HERE = Path(__file__).resolve().parent
@@ -28,19 +30,31 @@ class Reader(CalibrationDataReader):
 
 
 def quantised(network: Path, result: Path, samples) -> None:
-    """Convolutions only: what enlarges plainly stays exact.
+    """Convolutions only; the one that enlarges plainly, which all of the picture goes through, stays exact.
 
     Without VNNI the products of unsigned and signed bytes are added in pairs in 16 bits and saturate,
     which weights of 7 bits avoid.
     """
     ready = result.with_suffix(".ready.onnx")
     quant_pre_process(str(network), str(ready), skip_symbolic_shape=True)
+    plain = [node.name for node in onnx.load(ready).graph.node if node.op_type == "Conv" and "plain" in node.input[1]]
+    if len(plain) != 1:
+        raise SystemExit(f"{network} has {len(plain)} convolutions that enlarge plainly instead of one")
     quantize_static(
         str(ready), str(result), Reader(samples, CALIBRATION), quant_format=QuantFormat.QDQ,
         op_types_to_quantize=["Conv"], per_channel=True, reduce_range=True,
         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        nodes_to_exclude=plain,
     )
     ready.unlink()
+    # Nothing of the machine that made it.
+    model = onnx.load(result)
+    model.producer_name, model.producer_version, model.ir_version = "facesr", "", IR_VERSION
+    del model.metadata_props[:]
+    data = model.SerializeToString(deterministic=True)
+    result.write_bytes(data)
+    Path(f"{result}.modelinfo").write_text(sidecar(result.stem, LIVE, data))
+    print(f"{result}: {len(data)} bytes")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 import degrade
 from faces import Faces, Samples
@@ -93,6 +94,10 @@ class Detail:
     # Side of the part that the features are of, which cost more than all else.
     PART = 80
 
+    # How much smaller the face is looked at: small faces are shown small again, where the detail of the
+    # full size is no longer seen.
+    SIZES = (1, 2, 4)
+
     def __init__(self, features, stage: dict):
         self.features, self.stage = features, stage
 
@@ -101,15 +106,25 @@ class Detail:
             features = net.trunk(given)
             faithful = net.faithful_of(given, features)
         made = faithful + net.detail_of(features)
-        top, left = (int(place) for place in torch.randint(24, made.shape[-1] - self.PART - 24, (2,)))
-        part = np.s_[::frames, :, top : top + self.PART, left : left + self.PART]
         parts = {
             "charbonnier": self.stage["near"] * charbonnier(made, truth).mean(),
-            "features": self.stage["seen"] * self.features.distance(made[part], truth[part]),
+            "features": self.stage["seen"] * self._looks(made[::frames], truth[::frames]),
         }
         if frames == 2:
             parts["unsteady"] = self.stage["steady"] * unsteady(made.unflatten(0, (-1, 2)), moved)
         return parts
+
+    def _looks(self, made, truth):
+        total = 0.0
+        for fold in self.SIZES:
+            one, other = (functional.avg_pool2d(picture, fold) for picture in (made, truth))
+            free = max(one.shape[-1] - self.PART, 0)
+            # Not at the border, where there is no face.
+            margin = min(24 // fold, free // 2)
+            top, left = (margin + int(place) for place in torch.randint(free - 2 * margin + 1, (2,)))
+            part = np.s_[..., top : top + self.PART, left : left + self.PART]
+            total = total + self.features.distance(one[part], other[part])
+        return total / len(self.SIZES)
 
 
 class Glance:

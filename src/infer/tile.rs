@@ -37,7 +37,8 @@ impl Limits {
 /// A tile along one axis, in input pixels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Span {
-    /// What the network sees; the end may lie outside the picture, there edges are repeated.
+    /// What the network sees, from a multiple of what it works in; the end may lie outside the
+    /// picture, there edges are repeated.
     seen: Range<usize>,
     /// What is taken from the result.
     used: Range<usize>,
@@ -45,15 +46,19 @@ struct Span {
     ramp: usize,
 }
 
-/// The tiles along an axis of `length` pixels, all of `tile` pixels.
-fn spans(length: usize, tile: usize, overlap: usize) -> Vec<Span> {
+/// The tiles along an axis of `length` pixels, all of `tile` pixels, a multiple of `step`.
+///
+/// They start at multiples of it too: what a network that folds pixels makes of one depends on
+/// its place in the fold, which must be the same as in the whole picture.
+fn spans(length: usize, tile: usize, overlap: usize, step: usize) -> Vec<Span> {
     if tile >= length {
         return vec![Span { seen: 0..tile, used: 0..length, ramp: 0 }];
     }
-    // At least one pixel of every tile is its own.
-    let overlap = overlap.min((tile - 1) / 2);
-    let count = (length - 2 * overlap).div_ceil(tile - 2 * overlap).max(2);
-    let start = |at: usize| at * (length - tile) / (count - 1);
+    let whole = length.next_multiple_of(step);
+    // At least one step of every tile is its own.
+    let overlap = overlap.min((tile - step) / 2);
+    let count = (whole - 2 * overlap).div_ceil(tile - 2 * overlap).max(2);
+    let start = |at: usize| at * ((whole - tile) / step) / (count - 1) * step;
     // The middle of what two neighbours share.
     let cut = |at: usize| (start(at) + start(at - 1) + tile) / 2;
     let shared = |at: usize| start(at - 1) + tile - start(at);
@@ -97,6 +102,14 @@ fn tile_size(picture: Size, input: InputSize, limits: Limits) -> Size {
     Size::new(width, height)
 }
 
+/// The step that tiles keep to.
+fn step(input: InputSize) -> usize {
+    match input {
+        InputSize::Fixed(_) => 1,
+        InputSize::Multiple(multiple) => multiple,
+    }
+}
+
 /// Runs networks over pictures tile by tile; keeps its working memory between frames.
 #[derive(Debug)]
 pub struct Tiler<S> {
@@ -122,7 +135,7 @@ impl<S: Sample> Tiler<S> {
     /// How many tiles a picture takes.
     pub fn count(&self, picture: Size, input: InputSize) -> usize {
         let tile = tile_size(picture, input, self.limits);
-        let along = |length, tile| spans(length, tile, self.limits.overlap).len();
+        let along = |length, tile| spans(length, tile, self.limits.overlap, step(input)).len();
         along(picture.width, tile.width) * along(picture.height, tile.height)
     }
 
@@ -140,9 +153,10 @@ impl<S: Sample> Tiler<S> {
     ) -> Result<Tiled, InferError> {
         let (size, scale) = (Size::of(&from), network.scale());
         let tile = tile_size(size, network.input_size(), self.limits);
+        let step = step(network.input_size());
         let mut tiled = Tiled::default();
-        for down in spans(size.height, tile.height, self.limits.overlap) {
-            for across in spans(size.width, tile.width, self.limits.overlap) {
+        for down in spans(size.height, tile.height, self.limits.overlap, step) {
+            for across in spans(size.width, tile.width, self.limits.overlap, step) {
                 self.cut(from, &across, &down, network.channels());
                 let used = Size::new(across.used.len(), down.used.len());
                 let (x, y) = (across.used.start, down.used.start);
@@ -227,17 +241,20 @@ mod tests {
     #[test]
     fn spans_cover_every_pixel_once_but_for_their_ramps() {
         for length in 1..200 {
-            for tile in [1, 2, 3, 8, 17, 32, 64, 250] {
+            let tiles = [1, 2, 3, 8, 17, 32, 64, 250].map(|tile| (tile, 1));
+            let folded = [(2, 2), (4, 2), (8, 8), (18, 6), (32, 2), (64, 16), (64, 64)];
+            for (tile, step) in tiles.into_iter().chain(folded) {
                 for overlap in [0, 1, 4, 8, 33] {
-                    let spans = spans(length, tile, overlap);
-                    let about = format!("{length} in tiles of {tile} with {overlap}: {spans:?}");
+                    let spans = spans(length, tile, overlap, step);
+                    let about = format!("{length} in tiles of {tile} with {overlap} by {step}: {spans:?}");
                     assert_eq!(spans[0].used.start, 0, "{about}");
                     assert_eq!(spans.last().unwrap().used.end, length, "{about}");
                     for span in &spans {
                         assert_eq!(span.seen.len(), tile, "{about}");
                         assert!(span.seen.start <= span.used.start, "{about}");
                         assert!(span.seen.end >= span.used.end, "{about}");
-                        assert!(span.seen.end <= length || spans.len() == 1, "{about}");
+                        assert_eq!(span.seen.start % step, 0, "{about}");
+                        assert!(span.seen.end < length + step || spans.len() == 1, "{about}");
                         assert!(!span.used.is_empty(), "{about}");
                     }
                     for pair in spans.windows(2) {
@@ -251,8 +268,8 @@ mod tests {
     #[test]
     fn what_is_used_keeps_seven_eighths_of_the_context() {
         for length in (100..1000).step_by(37) {
-            for (tile, overlap) in [(64, 8), (96, 16), (99, 32)] {
-                for span in spans(length, tile, overlap) {
+            for (tile, overlap, step) in [(64, 8, 1), (96, 16, 1), (99, 32, 1), (64, 16, 2), (96, 16, 8)] {
+                for span in spans(length, tile, overlap, step) {
                     let (before, after) = (span.used.start - span.seen.start, span.seen.end - span.used.end);
                     let needed = overlap * 7 / 8 - 1;
                     assert!(span.seen.start == 0 || before >= needed, "{length} {tile} {overlap} {span:?}");

@@ -18,13 +18,19 @@ CONTRACTS = {
         "fidelity": ("tensor(float)", [1]),
         "output": ("tensor(float)", [None, 3, 256, 256]),
     },
-    "facesr-live-x2": {
-        "input": ("tensor(float)", [None, 3, None, None]),
-        "output": ("tensor(float)", [None, 3, None, None]),
+    **{
+        name: {
+            "input": ("tensor(float)", [None, 3, None, None]),
+            "output": ("tensor(float)", [None, 3, None, None]),
+        }
+        for name in ("facesr-live-x2", "facesr-live-x2-int8")
     },
 }
 
-ROLES = {"facesr-face-256": "face-restorer", "facesr-live-x2": "upscaler"}
+ROLES = {"facesr-face-256": "face-restorer", "facesr-live-x2": "upscaler", "facesr-live-x2-int8": "upscaler"}
+
+# The upscaler, and the same in whole numbers of 8 bits, whose card is the same.
+ENLARGING = ("facesr-live-x2", "facesr-live-x2-int8")
 
 
 def drawn_face() -> np.ndarray:
@@ -52,13 +58,13 @@ class Trained(unittest.TestCase):
         given = {"input": faces, "fidelity": np.array([fidelity], np.float32)}
         return self.sessions["facesr-face-256"].run(None, given)[0]
 
-    def enlarge(self, picture):
-        return self.sessions["facesr-live-x2"].run(None, {"input": picture})[0]
+    def enlarge(self, picture, name="facesr-live-x2"):
+        return self.sessions[name].run(None, {"input": picture})[0]
 
     def test_every_committed_network_has_a_contract_a_sidecar_and_a_card(self):
         self.assertEqual(set(CONTRACTS), {path.name.removesuffix(".onnx") for path in TRAINED.glob("*.onnx")})
         for name in CONTRACTS:
-            self.assertTrue((TRAINED / f"{name}.md").is_file(), name)
+            self.assertTrue((TRAINED / f"{name.removesuffix('-int8')}.md").is_file(), name)
             about = fetch.read_modelinfo(TRAINED / f"{name}.onnx.modelinfo")["modelinfo"]
             self.assertEqual(about["role"], ROLES[name])
             self.assertEqual(about["licence"], "MIT OR Apache-2.0")
@@ -116,15 +122,17 @@ class Trained(unittest.TestCase):
 
     def test_video_becomes_twice_as_large_whatever_its_size(self):
         for height, width in ((2, 2), (2, 34), (66, 50), (144, 176)):
-            made = self.enlarge(support.smooth_picture(height, width))
-            self.assertEqual(made.shape, (1, 3, 2 * height, 2 * width))
-            self.assertTrue(np.isfinite(made).all())
+            for name in ENLARGING:
+                made = self.enlarge(support.smooth_picture(height, width), name)
+                self.assertEqual(made.shape, (1, 3, 2 * height, 2 * width))
+                self.assertTrue(np.isfinite(made).all())
 
     def test_an_even_colour_stays_that_colour(self):
         for colour in ((0, 0, 0), (1, 1, 1), (0.2, 0.5, 0.9)):
             picture = np.tile(np.array(colour, np.float32)[None, :, None, None], (1, 1, 40, 48))
-            made = self.enlarge(picture)
-            self.assertLess(np.abs(made - picture[:, :, :1, :1]).max(), 0.03, colour)
+            for name in ENLARGING:
+                made = self.enlarge(picture, name)
+                self.assertLess(np.abs(made - picture[:, :, :1, :1]).max(), 0.03, (colour, name))
 
     def test_a_smooth_picture_reduced_and_enlarged_is_nearer_than_repeated_pixels(self):
         down, across = np.mgrid[:128, :160].astype(np.float32)
@@ -132,7 +140,14 @@ class Trained(unittest.TestCase):
         large = (0.5 + 0.3 * np.stack(waves))[None].astype(np.float32)
         small = large.reshape(1, 3, 64, 2, 80, 2).mean((3, 5))
         repeated = small.repeat(2, 2).repeat(2, 3)
-        self.assertLess(np.abs(self.enlarge(small) - large).mean(), 0.5 * np.abs(repeated - large).mean())
+        for name in ENLARGING:
+            self.assertLess(np.abs(self.enlarge(small, name) - large).mean(), 0.5 * np.abs(repeated - large).mean(), name)
+
+    def test_in_8_bits_the_upscaler_is_within_a_grey_level_on_average(self):
+        picture = support.smooth_picture(90, 120)
+        whole, eight = (self.enlarge(picture, name) for name in ENLARGING)
+        self.assertGreater(np.abs(eight - whole).max(), 0)
+        self.assertLess(np.abs(eight - whole).mean(), 1 / 255)
 
 
 if __name__ == "__main__":

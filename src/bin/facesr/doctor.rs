@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         say!(
             "{}",
             json!({ "version": env!("CARGO_PKG_VERSION"), "gstreamer": gst::version_string().as_str(), "runtime": runtime,
-                "providers": providers, "auto": auto, "models": models, "missing_elements": missing })
+                "providers": providers, "auto": auto, "auto_model": super::models::automatic().join("; "), "models": models, "missing_elements": missing })
         );
     } else {
         say!("facesr       {}", env!("CARGO_PKG_VERSION"));
@@ -115,6 +115,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             let state =
                 path.as_ref().map_or("missing: run `make models`".into(), |path| path.display().to_string());
             say!("model        {name:<18} {state}");
+        }
+        for part in super::models::automatic() {
+            say!("             auto takes {part}");
         }
         for (name, purpose, package) in &missing {
             say!("missing      {name}, {purpose}: install {package}");

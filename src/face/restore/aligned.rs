@@ -24,6 +24,9 @@ const RANGE: Range = Range { black: -1.0, white: 1.0 };
 /// whose sidecar says nothing else.
 const TRUSTED: (f32, f32) = (20.0, 64.0);
 
+/// The most faces in one run: its memory grows with them, and more at once are no faster each.
+const AT_ONCE: usize = 16;
+
 /// What is light and colour in an aligned crop: a quarter of the distance between the eyes.
 const LIGHT: f32 = 1.0 / 16.0;
 
@@ -138,7 +141,7 @@ impl Restorer for Aligned {
     }
 
     fn restore(&mut self, crops: &[Crop], fidelity: f32) -> Result<Vec<Crop>, InferError> {
-        let at_once = if self.shape.batch { crops.len().max(1) } else { 1 };
+        let at_once = if self.shape.batch { AT_ONCE } else { 1 };
         let mut restored = Vec::new();
         for crops in crops.chunks(at_once) {
             restored.extend(self.run(crops, fidelity)?);

@@ -8,7 +8,7 @@ use crate::image::{Sample, Size, View, rows};
 
 /// The longer side of the pictures that the flow is between, in pixels, about: a face is moved as a
 /// whole, so that its flow is an average of many pixels.
-const LONGEST: usize = 400;
+const LONGEST: usize = 640;
 
 /// Weights of red, green and blue in luma (ITU-R BT.601).
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];

@@ -15,14 +15,15 @@ use gst_video::{VideoFrameRef, VideoInfo, VideoInterlaceMode, VideoRegionOfInter
 use once_cell::sync::Lazy;
 
 use super::caps;
-use super::lane::{NOT_TAKEN, State, describe};
+use super::lane::{NOT_TAKEN, State, TOO_SLOW, describe};
 use super::regions;
 use super::settings::{
     ExecutionProvider, FaceMode, FaceSource, MEMORY_LIMIT, SCENE_CUT_THRESHOLD, Settings, TemporalMode,
 };
 use crate::enhance::EnhanceError;
+use crate::infer::provider::Provider;
 use crate::infer::{Cancel, InferError};
-use crate::model::registry;
+use crate::model::registry::{self, Live};
 use crate::plugin::CAT;
 use crate::plugin::frame::{size, working_bits};
 use crate::plugin::messages::{self, Failure, Stats};
@@ -34,7 +35,7 @@ use crate::temporal::Look;
 pub struct FaceSr {
     #[property(name = "model", type = String, member = model, get, set,
         nick = "Model",
-        blurb = "Upscaling network: a name (auto, span-x2, span-x4, realesrgan-x4plus, animevideo-x2, animevideo-x3, animevideo-x4) or the path of an ONNX file; auto chooses by the enlargement",
+        blurb = "Upscaling network: a name (auto, span-x2, span-x4, realesrgan-x4plus, animevideo-x2, animevideo-x3, animevideo-x4, facesr-live-x2, facesr-live-x2-int8) or the path of an ONNX file; auto chooses by the enlargement, and facesr-live-x2-int8 where live video is too much for the processor",
         builder().default_value(Some(registry::AUTO)).mutable_ready())]
     #[property(name = "scale", type = f64, member = scale, get, set,
         nick = "Scale", blurb = "Enlargement factor, in part by a second pass or a resize where the network's own differs; 0: the size that downstream asks for, else the network's factor; 1 without a model: pass through",
@@ -147,24 +148,46 @@ impl FaceSr {
         self.stats.lock().unwrap().provider.clone()
     }
 
-    /// Loads the network if another one, or one for other samples, is there.
-    fn load(&self, settings: &Settings, bits: u32) -> Result<(), EnhanceError> {
-        let wanted = registry::automatic(settings.factor()).name;
+    /// Loads the network if another one, or one for other samples, is there. `video` is what is
+    /// to come, if that is known.
+    fn load(&self, settings: &Settings, bits: u32, video: Option<&VideoInfo>) -> Result<(), EnhanceError> {
+        let live = || video.and_then(|video| self.live(settings, video));
+        let before = live();
+        self.load_for(settings, bits, before)?;
+        // Who runs the network is known once one is loaded.
+        let now = live();
+        if now == before { Ok(()) } else { self.load_for(settings, bits, now) }
+    }
+
+    fn load_for(&self, settings: &Settings, bits: u32, live: Option<Live>) -> Result<(), EnhanceError> {
+        let unhurried = registry::automatic(settings.factor(), None).name;
+        let wanted = registry::automatic(settings.factor(), live).name;
         let has_model = self.state().loaded().map(|loaded| settings.model_is(&loaded.model, wanted));
         if self.state().bits() == Some(bits) && has_model.unwrap_or(settings.needs_no_network()) {
             return Ok(());
         }
         // The old network's memory first.
         *self.state() = State::Empty;
-        let enhance = settings.enhance(crate::plugin::folder());
+        let mut enhance = settings.enhance(crate::plugin::folder());
+        if settings.chooses_model() {
+            enhance.model = enhance.model.map(|_| wanted.into());
+        }
         let state = State::open(&enhance, bits)?;
         let line = {
             let mut stats = self.stats.lock().unwrap();
             describe(state.loaded(), &mut stats);
+            stats.fallbacks.retain(|line| !line.starts_with(TOO_SLOW));
+            if let (Some(Live { pixels, cores }), true) = (live, wanted != unhurried) {
+                stats.fallbacks.push(format!(
+                    "{TOO_SLOW}: {unhurried}, for {:.1} million pixels a second on {cores} cores; name it as the model to have it anyway",
+                    pixels / 1e6
+                ));
+            }
             stats.faces.describe(state.faces_done());
             stats.faces.describe_helpers(state.face_helpers());
-            let refused = stats.fallbacks.iter().find(|line| line.starts_with(NOT_TAKEN));
-            let refused = refused.map_or_else(String::new, |line| format!("; {line}"));
+            let told = |line: &&String| line.starts_with(NOT_TAKEN) || line.starts_with(TOO_SLOW);
+            let refused: String =
+                stats.fallbacks.iter().filter(told).map(|line| format!("; {line}")).collect();
             state.loaded().map_or("no network".into(), |loaded| {
                 let (model, scale) = (&stats.model, loaded.scale);
                 format!("model {model} x{scale} on {}, {}{refused}", stats.provider, stats.runtime)
@@ -180,12 +203,35 @@ impl FaceSr {
         Ok(())
     }
 
+    /// What video asks of the processor that does not wait: it comes live, the choice of the network is
+    /// left to the element, and no other provider runs it.
+    fn live(&self, settings: &Settings, video: &VideoInfo) -> Option<Live> {
+        let on_processor =
+            self.state().loaded().is_some_and(|loaded| loaded.active.provider == Provider::Cpu);
+        let mut query = gst::query::Latency::new();
+        if !settings.chooses_model()
+            || !on_processor
+            || !self.obj().sink_pad().peer_query(&mut query)
+            || !query.result().0
+        {
+            return None;
+        }
+        let rate = video.fps();
+        // Live video that tells no rate is usually that of a camera.
+        let rate = if rate.numer() > 0 { f64::from(rate.numer()) / f64::from(rate.denom()) } else { 30.0 };
+        let cores = match settings.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads as usize,
+        };
+        Some(Live { pixels: f64::from(video.width() * video.height()) * rate, cores })
+    }
+
     fn open(&self) -> Result<(), EnhanceError> {
         *self.stats.lock().unwrap() = Stats::default();
         *self.refused.lock().unwrap() = None;
         let settings = self.settings();
         *self.started.lock().unwrap() = Some(settings.clone());
-        if settings.is_off() { Ok(()) } else { self.load(&settings, 8) }
+        if settings.is_off() { Ok(()) } else { self.load(&settings, 8, None) }
     }
 
     fn close(&self) {
@@ -235,7 +281,7 @@ impl FaceSr {
             self.obj().set_passthrough(true);
             return Ok(());
         }
-        self.load(&settings, working_bits(input))?;
+        self.load(&settings, working_bits(input), Some(input))?;
         let restores = self.state().loaded().is_some_and(|loaded| loaded.scale == 1);
         let steadies = settings.temporal_mode != TemporalMode::Off;
         self.obj().set_passthrough(keeps_size && !restores && !steadies && !self.state().has_faces());
