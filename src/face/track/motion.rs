@@ -1,4 +1,4 @@
-//! Flow of our own, for when nobody else needs any: of small pictures, while there are faces.
+//! Flow of our own, for when nobody else needs any: while there are faces.
 
 use ndarray::Array2;
 
