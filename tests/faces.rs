@@ -12,6 +12,7 @@ use gstfacesr::image::{Picture, Sample};
 use gstfacesr::infer::InferError;
 use gstfacesr::infer::onnx::Options;
 use gstfacesr::infer::runtime;
+use gstfacesr::model::onnx_file::OnnxFile;
 use gstfacesr::model::registry;
 
 fn picture(name: &str) -> Option<Picture<u8>> {
@@ -206,6 +207,41 @@ fn a_sidecar_says_from_which_height_on_a_restorer_is_trusted_and_whether_it_inve
         assert_eq!((restorer.trust(from), restorer.trust(to)), (0.0, 1.0), "{said}");
         assert!((0.2..0.8).contains(&restorer.trust((from + to) / 2.0)), "{said}");
         assert_eq!(restorer.invents(), invents, "{said}");
+    }
+}
+
+#[test]
+fn a_face_that_is_shown_small_gets_more_detail_where_the_network_can_overdo_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("face.onnx");
+    std::fs::copy("models/tiny/face-fidelity.onnx", &path).unwrap();
+    let runtime = runtime::load(None, None).unwrap();
+    let fidelity = OnnxFile::read(&path).unwrap().inputs[1].name.clone();
+    for (range, least) in
+        [("", None), ("0.0,1.0", None), ("-0.75,1.0", Some(-0.75)), ("-2.0,1.0", Some(-2.0))]
+    {
+        let said = match range {
+            "" => String::new(),
+            range => format!("[{fidelity}]\ndir=input\nranges={range}\n"),
+        };
+        let text = format!("[modelinfo]\nversion=1.0\nrole=face-restorer\n\n{said}");
+        std::fs::write(folder.path().join("face.onnx.modelinfo"), text).unwrap();
+        let restorer = open(runtime, &path, &Options::default()).unwrap();
+        for shown in [0.1, 0.35, 0.4, 0.45, 0.48, 0.5, 1.0, 4.0] {
+            let mut before = f32::NEG_INFINITY;
+            for asked in (0..=20).map(|step| step as f32 / 20.0) {
+                let given = restorer.fidelity(asked, shown);
+                let about = format!("{range}: {asked} at {shown} is {given}");
+                assert!(given >= before && given <= asked && given >= least.unwrap_or(asked), "{about}");
+                if shown >= 0.5 || asked == 1.0 {
+                    assert_eq!(given, asked, "{about}");
+                }
+                if let Some(least) = least.filter(|_| shown <= 0.35 && asked <= 0.5) {
+                    assert!((given - least).abs() < 1e-5, "{about}");
+                }
+                before = given;
+            }
+        }
     }
 }
 

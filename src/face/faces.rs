@@ -203,7 +203,11 @@ impl Faces {
                 known.entry(track.id).or_default().look(*window, crop, track.moved(), restorer.invents())
             })
             .collect();
-        let restored = restore_each(restorer.as_mut(), &crops, controls.fidelity)?;
+        let enlarged = output.dim().1 as f32 / input.dim().1 as f32;
+        let fidelity =
+            |window: &Window| restorer.fidelity(controls.fidelity, window.place.scale() * enlarged);
+        let fidelities: Vec<f32> = chosen.iter().map(|(_, window, _)| fidelity(window)).collect();
+        let restored = restore_each(restorer.as_mut(), &crops, &fidelities)?;
         // Of a restorer that does not invent, only the faults of the source would come back.
         let detail = if restorer.invents() { controls.fidelity } else { 0.0 };
         let mut finished = Vec::new();
@@ -255,15 +259,27 @@ fn choose<'a>(tracks: &'a [Track], restorer: &dyn Restorer, strength: f32) -> Ve
     shown.filter_map(|track| Some((track, restorer.window(&track.landmarks)?, share(track)))).collect()
 }
 
+/// All crops, those in a row that want the same fidelity together.
+pub(super) fn restore_each(
+    restorer: &mut dyn Restorer,
+    mut crops: &[Crop],
+    fidelities: &[f32],
+) -> Result<Vec<Result<Crop, InferError>>, FaceError> {
+    let mut restored = Vec::new();
+    for alike in fidelities.chunk_by(|a, b| a == b) {
+        let (now, later) = crops.split_at(alike.len());
+        restored.extend(restore_alike(restorer, now, alike[0])?);
+        crops = later;
+    }
+    Ok(restored)
+}
+
 /// All crops together, or, should that fail, each alone, so that one bad face spoils no other.
-fn restore_each(
+fn restore_alike(
     restorer: &mut dyn Restorer,
     crops: &[Crop],
     fidelity: f32,
 ) -> Result<Vec<Result<Crop, InferError>>, FaceError> {
-    if crops.is_empty() {
-        return Ok(Vec::new());
-    }
     match restorer.restore(crops, fidelity) {
         Ok(made) => return Ok(made.into_iter().map(Ok).collect()),
         Err(InferError::Cancelled) => return Err(InferError::Cancelled.into()),

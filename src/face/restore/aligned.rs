@@ -9,6 +9,7 @@ use super::{Restorer, trust_by_height};
 use crate::face::align::{Window, aligned};
 use crate::face::crop::Crop;
 use crate::face::detect::Landmarks;
+use crate::face::mask::smoothstep;
 use crate::infer::tensors::TensorNetwork;
 use crate::infer::{Cancel, InferError};
 use crate::model::manifest::{Manifest, Range};
@@ -23,6 +24,12 @@ const RANGE: Range = Range { black: -1.0, white: 1.0 };
 /// Below the first height, in pixels, what comes out is somebody else; from the second on, the person. Of networks
 /// whose sidecar says nothing else.
 const TRUSTED: (f32, f32) = (20.0, 64.0);
+
+/// Pixels in which a pixel of the crop is shown, from which on faces are shown small, and up to which they are shown in full.
+const SHOWN: (f32, f32) = (0.35, 0.5);
+
+/// The fidelity wished for at which a face that is shown small gets all detail that there is.
+const DETAILED: f32 = 0.5;
 
 /// The most faces in one run: its memory grows with them, and more at once are no faster each.
 const AT_ONCE: usize = 16;
@@ -85,6 +92,8 @@ pub struct Aligned {
     output: Range,
     trusted: (f32, f32),
     invents: bool,
+    /// The fidelity, below zero, at which it overdoes its detail, of networks whose sidecar has such a range.
+    least_fidelity: Option<f32>,
 }
 
 impl Aligned {
@@ -93,7 +102,10 @@ impl Aligned {
         let range = |tensor: &TensorInfo| manifest.range_said(&tensor.name).unwrap_or(RANGE);
         let (input, output) = (range(&network.inputs()[0]), range(&network.outputs()[0]));
         let trusted = manifest.face_heights.unwrap_or(TRUSTED);
-        Self { network, shape, input, output, trusted, invents: manifest.invents.unwrap_or(true) }
+        let fidelity = network.inputs().get(1).and_then(|tensor| manifest.range_said(&tensor.name));
+        let least_fidelity = fidelity.map(|range| range.black).filter(|&least| least < 0.0);
+        let invents = manifest.invents.unwrap_or(true);
+        Self { network, shape, input, output, trusted, invents, least_fidelity }
     }
 
     fn run(&mut self, crops: &[Crop], fidelity: f32) -> Result<Vec<Crop>, InferError> {
@@ -138,6 +150,15 @@ impl Restorer for Aligned {
 
     fn invents(&self) -> bool {
         self.invents
+    }
+
+    /// Of a face that is shown much smaller than its crop, most of the detail that the network adds is averaged away: such
+    /// a face gets more of it.
+    fn fidelity(&self, asked: f32, shown: f32) -> f32 {
+        let Some(least) = self.least_fidelity else { return asked };
+        let small = 1.0 - smoothstep(SHOWN.0, SHOWN.1, shown);
+        let more = (1.0 - least) / (1.0 - DETAILED) - 1.0;
+        (asked - (1.0 - asked) * small * more).max(least)
     }
 
     fn restore(&mut self, crops: &[Crop], fidelity: f32) -> Result<Vec<Crop>, InferError> {

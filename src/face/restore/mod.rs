@@ -41,6 +41,11 @@ pub trait Restorer: Send {
         true
     }
 
+    /// The fidelity to ask the network for where `asked` is wished for and a pixel of the crop is shown as `shown` pixels.
+    fn fidelity(&self, asked: f32, _shown: f32) -> f32 {
+        asked
+    }
+
     /// Restores crops of [`Self::window`], in order; what comes out may be larger by a factor.
     /// `fidelity` is resemblance (1) against invention (0), for networks that can be asked for it.
     ///
