@@ -156,10 +156,12 @@ fn memory_stays_flat_over_a_hundred_starts() {
                 element.set_state(gst::State::Null).unwrap();
             }
         };
+        // The allocator keeps what the networks leave now and then, up to 20 MiB: the least of many is what is held.
+        let least = || (0..20).map(|_| (cycle(1), resident()).1).min().unwrap();
         cycle(20);
-        let before = resident();
+        let before = least();
         cycle(100);
-        let after = resident();
+        let after = least();
         println!("{before} KiB, then {after} KiB");
         assert!(after < before + GROWTH, "{before} KiB became {after} KiB");
     });
