@@ -28,7 +28,8 @@ const TRUSTED: (f32, f32) = (20.0, 64.0);
 /// Pixels in which a pixel of the crop is shown, from which on faces are shown small, and up to which they are shown in full.
 const SHOWN: (f32, f32) = (0.35, 0.5);
 
-/// The fidelity wished for at which a face that is shown small gets all detail that there is.
+/// The fidelity below which detail may be overdone: whoever asks for that little sees that the source is bad. Small
+/// faces that are good would be drawn over.
 const DETAILED: f32 = 0.5;
 
 /// The most faces in one run: its memory grows with them, and more at once are no faster each.
@@ -153,12 +154,11 @@ impl Restorer for Aligned {
     }
 
     /// Of a face that is shown much smaller than its crop, most of the detail that the network adds is averaged away: such
-    /// a face gets more of it.
+    /// a face gets more of it where little fidelity is asked for.
     fn fidelity(&self, asked: f32, shown: f32) -> f32 {
         let Some(least) = self.least_fidelity else { return asked };
         let small = 1.0 - smoothstep(SHOWN.0, SHOWN.1, shown);
-        let more = (1.0 - least) / (1.0 - DETAILED) - 1.0;
-        (asked - (1.0 - asked) * small * more).max(least)
+        asked + least * small * (1.0 - asked / DETAILED).max(0.0)
     }
 
     fn restore(&mut self, crops: &[Crop], fidelity: f32) -> Result<Vec<Crop>, InferError> {
