@@ -154,6 +154,16 @@ fn restorer(name: &str) -> Result<Box<dyn Restorer>, FaceError> {
     open(runtime, &path, &Options::default())
 }
 
+/// A network with a sidecar of this text behind its head.
+fn described(name: &str, text: &str) -> Box<dyn Restorer> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("face.onnx");
+    std::fs::copy(format!("models/tiny/{name}.onnx"), &path).unwrap();
+    let text = format!("[modelinfo]\nversion=1.0\nrole=face-restorer\n{text}\n");
+    std::fs::write(folder.path().join("face.onnx.modelinfo"), text).unwrap();
+    open(runtime::load(None, None).unwrap(), &path, &Options::default()).unwrap()
+}
+
 fn crops(side: usize) -> Vec<Crop> {
     crowd(3, side)
 }
@@ -191,19 +201,13 @@ fn restorers_of_aligned_faces_get_their_range_their_fidelity_and_all_faces_at_on
 
 #[test]
 fn a_sidecar_says_from_which_height_on_a_restorer_is_trusted_and_whether_it_invents() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("face.onnx");
-    std::fs::copy("models/tiny/face.onnx", &path).unwrap();
-    let runtime = runtime::load(None, None).unwrap();
     for (said, from, to, invents) in [
         ("", 20.0, 64.0, true),
         ("face-heights=10,20", 10.0, 20.0, true),
         ("face-heights=30,31\ninvents=no", 30.0, 31.0, false),
         ("invents=yes", 20.0, 64.0, true),
     ] {
-        let text = format!("[modelinfo]\nversion=1.0\nrole=face-restorer\n{said}\n");
-        std::fs::write(folder.path().join("face.onnx.modelinfo"), text).unwrap();
-        let restorer = open(runtime, &path, &Options::default()).unwrap();
+        let restorer = described("face", said);
         assert_eq!((restorer.trust(from), restorer.trust(to)), (0.0, 1.0), "{said}");
         assert!((0.2..0.8).contains(&restorer.trust((from + to) / 2.0)), "{said}");
         assert_eq!(restorer.invents(), invents, "{said}");
@@ -212,21 +216,16 @@ fn a_sidecar_says_from_which_height_on_a_restorer_is_trusted_and_whether_it_inve
 
 #[test]
 fn a_face_that_is_shown_small_gets_more_detail_where_the_network_can_overdo_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("face.onnx");
-    std::fs::copy("models/tiny/face-fidelity.onnx", &path).unwrap();
-    let runtime = runtime::load(None, None).unwrap();
-    let fidelity = OnnxFile::read(&path).unwrap().inputs[1].name.clone();
+    let file = OnnxFile::read(Path::new("models/tiny/face-fidelity.onnx")).unwrap();
+    let fidelity = &file.inputs[1].name;
     for (range, least) in
         [("", None), ("0.0,1.0", None), ("-0.75,1.0", Some(-0.75)), ("-2.0,1.0", Some(-2.0))]
     {
         let said = match range {
             "" => String::new(),
-            range => format!("[{fidelity}]\ndir=input\nranges={range}\n"),
+            range => format!("[{fidelity}]\ndir=input\nranges={range}"),
         };
-        let text = format!("[modelinfo]\nversion=1.0\nrole=face-restorer\n\n{said}");
-        std::fs::write(folder.path().join("face.onnx.modelinfo"), text).unwrap();
-        let restorer = open(runtime, &path, &Options::default()).unwrap();
+        let restorer = described("face-fidelity", &said);
         for shown in [0.1, 0.35, 0.4, 0.45, 0.48, 0.5, 1.0, 4.0] {
             let mut before = f32::NEG_INFINITY;
             for asked in (0..=20).map(|step| step as f32 / 20.0) {

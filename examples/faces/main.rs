@@ -68,17 +68,15 @@ fn print(wanted: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
         }
         "jitter" => jitter::table(&mut detector_of("yunet")?, &media)?,
         "crowd" => crowd::table(&media, arguments.get(2).map_or("auto", String::as_str))?,
-        "medium" => {
-            let frames = arguments.get(3).map_or(Ok(12), |text| text.parse())?;
-            medium::table(&mut detector_of("yunet")?, &media, frames)?;
-        }
-        "truth" | "steps" => {
+        "truth" | "steps" | "medium" => {
             let text = |at: usize, otherwise: &str| arguments.get(at).map_or(otherwise.into(), String::clone);
+            let (restorer, frames) = (text(2, "auto"), text(3, "12").parse()?);
             let (strength, fidelity) = (text(4, "1").parse()?, text(5, "0.5").parse()?);
             let controls = gstfacesr::face::Controls { strength, fidelity };
             match wanted {
-                "truth" => quality::truth(&media, &text(2, "auto"), text(3, "12").parse()?, controls)?,
-                _ => quality::steps(&media, &text(2, "auto"), controls)?,
+                "truth" => quality::truth(&media, &restorer, frames, controls)?,
+                "steps" => quality::steps(&media, &restorer, controls)?,
+                _ => medium::table(&mut detector_of("yunet")?, &media, frames, controls)?,
             }
         }
         other => {

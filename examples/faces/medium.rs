@@ -46,13 +46,19 @@ impl Landmarked {
 }
 
 /// Prints how near restored faces are to the truth, how far their landmarks are off and how steady they are.
-pub fn table(detector: &mut Detector, media: &Path, frames: usize) -> Result<(), Box<dyn Error>> {
+pub fn table(
+    detector: &mut Detector,
+    media: &Path,
+    frames: usize,
+    controls: Controls,
+) -> Result<(), Box<dyn Error>> {
+    println!("strength {}, fidelity {}", controls.strength, controls.fidelity);
     let mut network = perceptual()?;
     for (clip, factor) in CLIPS {
         let path = media.join("videos").join(clip);
-        let mut stages = vec![Stage::open("auto", Run::Plain, factor, Controls::default())?];
+        let mut stages = vec![Stage::open("auto", Run::Plain, factor, controls)?];
         for restorer in RESTORERS {
-            stages.push(Stage::open(restorer, Run::Followed, factor, Controls::default())?);
+            stages.push(Stage::open(restorer, Run::Followed, factor, controls)?);
         }
         let mut sums: Vec<(Sums, Landmarked)> = stages.iter().map(|_| Default::default()).collect();
         let (mut at, mut seed, mut height) = (None, 1, 0.0);

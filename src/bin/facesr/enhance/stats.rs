@@ -39,8 +39,9 @@ impl Summary {
         let mut all = self.element.clone();
         let models = match (all.remove("models"), all.remove("model")) {
             (Some(models @ Value::Array(_)), _) => models,
-            (Some(one), _) | (None, Some(one)) => json!([one]),
-            (None, None) => json!([]),
+            // The element names none where none runs.
+            (Some(one), _) | (None, Some(one)) if one != "" => json!([one]),
+            _ => json!([]),
         };
         all.insert("models".into(), models);
         // The one name that is not the element's own: a contract of `--stats`.
@@ -61,16 +62,14 @@ impl Summary {
         let all = self.to_json();
         let models: Vec<_> =
             all["models"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let provider = all["provider"].as_str().filter(|name| !name.is_empty()).unwrap_or("no network");
+        let by = match all["provider"].as_str() {
+            Some(provider) if !models.is_empty() => format!("with {} on {provider}", models.join(", ")),
+            _ => "without an upscaling network".into(),
+        };
         let frames = if self.frames == 1 { "1 frame".into() } else { format!("{} frames", self.frames) };
         let fallbacks: Vec<_> =
             all["fallbacks"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let mut line = format!(
-            "{frames} in {:.1} s ({:.2} fps) with {} on {provider}",
-            self.seconds,
-            self.fps(),
-            if models.is_empty() { "no model".into() } else { models.join(", ") },
-        );
+        let mut line = format!("{frames} in {:.1} s ({:.2} fps) {by}", self.seconds, self.fps(),);
         let restored = all["faces"]["restored"].as_u64().unwrap_or(0);
         if restored > 0 {
             let restorer = all["faces"]["restorer"].as_str().unwrap_or_default();
@@ -145,6 +144,21 @@ fn plain(value: &glib::Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_sentence_names_what_ran_and_says_when_no_network_did() {
+        for (element, by, models) in [
+            (json!({ "model": "a", "provider": "cpu" }), "with a on cpu", json!(["a"])),
+            (json!({ "models": ["a", "b"], "provider": "cpu" }), "with a, b on cpu", json!(["a", "b"])),
+            (json!({ "model": "", "provider": "" }), "without an upscaling network", json!([])),
+            (json!({}), "without an upscaling network", json!([])),
+        ] {
+            let Value::Object(element) = element else { unreachable!("all are objects") };
+            let summary = Summary { warnings: Vec::new(), frames: 2, seconds: 1.0, element };
+            assert_eq!(summary.sentence(), format!("2 frames in 1.0 s (2.00 fps) {by}"));
+            assert_eq!(summary.to_json()["models"], models);
+        }
+    }
 
     #[test]
     fn every_kind_of_field_survives() {
