@@ -145,10 +145,19 @@ fn memory_stays_flat_over_two_thousand_frames() {
     print!("{}", said(&output));
 }
 
+/// An allocator that gives every larger piece back at once. Left alone it keeps up to 20 MiB of
+/// the networks of the past, more or less by chance, and hides or feigns a leak with that.
+const GIVES_BACK: [(&str, &str); 3] = [
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "131072"),
+    ("MALLOC_TRIM_THRESHOLD_", "131072"),
+];
+
 #[test]
 fn memory_stays_flat_over_a_hundred_starts() {
-    const GROWTH: usize = 4096;
-    let output = child("memory_stays_flat_over_a_hundred_starts", &[], || {
+    /// What may come on top after the first starts, KiB: a start that leaves 20 KiB shows.
+    const GROWTH: usize = 2048;
+    let output = child("memory_stays_flat_over_a_hundred_starts", &GIVES_BACK, || {
         let element = element("bilinear-x2", &[]);
         let cycle = |times| {
             for _ in 0..times {
@@ -156,9 +165,8 @@ fn memory_stays_flat_over_a_hundred_starts() {
                 element.set_state(gst::State::Null).unwrap();
             }
         };
-        // The allocator keeps what the networks leave now and then, up to 20 MiB: the least of many is what is held.
-        let least = || (0..20).map(|_| (cycle(1), resident()).1).min().unwrap();
-        cycle(20);
+        let least = || (0..5).map(|_| (cycle(1), resident()).1).min().unwrap();
+        cycle(50);
         let before = least();
         cycle(100);
         let after = least();
