@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::face::crop::{Frame, Source};
 use crate::face::detect::Detection;
 use crate::face::helpers::Helpers;
 use crate::face::{self, FaceError, FaceReport, Faces, Plan};
+use crate::image::quads::Quads;
 use crate::image::resample::Resampler;
 use crate::image::{Sample, Size, View, ViewMut, copy, rows, rows_mut};
 use crate::infer::onnx::{OnnxNetwork, Options, TensorSample};
@@ -15,7 +17,7 @@ use crate::infer::tile::{Limits, Tiler};
 use crate::infer::{Cancel, InferError, Network, runtime};
 use crate::model::contract::Upscaler as UpscalerFile;
 use crate::model::{ModelError, registry};
-use crate::temporal::{self, Look, Temporal};
+use crate::temporal::{self, Look, Temporal, shadow};
 use crate::upscale::{self, Upscaler};
 
 /// What decides which network runs, and how.
@@ -117,6 +119,26 @@ pub struct Enhancer<S> {
     loaded: Option<Loaded>,
 }
 
+/// The small picture as it is best known: what the large one was steadied to, where it was.
+struct BestKnown<'a, S> {
+    input: Frame<'a, S>,
+    history: Option<&'a Quads>,
+}
+
+impl<S: Sample> Source for BestKnown<'_, S> {
+    fn size(&self) -> (usize, usize) {
+        self.input.size()
+    }
+
+    #[inline]
+    fn pixel(&self, x: usize, y: usize) -> [f32; 3] {
+        match self.history {
+            Some(history) => shadow::colours(&history.row(y)[x]).map(|level| (level / 255.0).clamp(0.0, 1.0)),
+            None => self.input.pixel(x, y),
+        }
+    }
+}
+
 /// The network that upscales.
 #[derive(Clone)]
 pub struct Loaded {
@@ -166,10 +188,10 @@ impl<S: TensorSample> Enhancer<S> {
         controls: &Controls,
     ) -> Result<Report, EnhanceError> {
         let (look, looking, upscaled) = self.look_and_upscale(input, output.view_mut(), controls)?;
-        let faces = self.restore_faces(look, input, &mut output, controls)?;
         let started = Instant::now();
         self.temporal.steady(look, &mut output);
         let blending = started.elapsed();
+        let faces = self.restore_faces(look, input, &mut output, controls)?;
         self.pass_alpha(input, output);
         let (tiles, tiles_left_out, upscale) = (upscaled.tiles, upscaled.left_out, upscaled.time);
         Ok(Report { tiles, tiles_left_out, look, faces, upscale, looking, blending })
@@ -212,7 +234,8 @@ impl<S: TensorSample> Enhancer<S> {
         Ok((look, looking, upscaled?))
     }
 
-    /// Faces are followed along the motion that steadies, and restored before the past is blended in.
+    /// Faces are followed along the motion that steadies, restored from the small picture as the past made it better,
+    /// and laid over the large one that was steadied with it.
     fn restore_faces(
         &mut self,
         look: Look,
@@ -222,6 +245,7 @@ impl<S: TensorSample> Enhancer<S> {
     ) -> Result<FaceReport, EnhanceError> {
         let Some(faces) = &mut self.faces else { return Ok(FaceReport::default()) };
         if look == Look::Repeated {
+            faces.lay_again(Size::of(&input), output);
             return Ok(faces.report());
         }
         let given = std::mem::take(&mut self.given);
@@ -233,7 +257,11 @@ impl<S: TensorSample> Enhancer<S> {
         };
         let flow = matches!(look, Look::Compared { .. }).then(|| self.temporal.flow()).flatten();
         let result = match faces.follow(input, flow, begins, given) {
-            Ok(_) => faces.restore(input, output, &controls.faces),
+            Ok(_) => {
+                let compared = matches!(look, Look::Compared { .. });
+                let history = compared.then(|| self.temporal.history()).flatten();
+                faces.restore(&BestKnown { input: Frame(input), history }, output, &controls.faces)
+            }
             Err(error) => Err(error),
         };
         if result.is_err() {

@@ -101,6 +101,53 @@ fn a_cut_ends_every_face_whether_frames_are_steadied_or_not() {
     }
 }
 
+/// Frame `number` of a scene that stands still under noise, with a face given in its middle.
+fn noisy(number: u32) -> gst::Buffer {
+    let (input, mut buffer) = given(120, 100, 120.0);
+    let noise = |x, y| (common::noise(number as usize + 1, x, y) % 17) as f32 - 8.0;
+    let picture = frame(&input, |_, x, y| {
+        (120.0 + 20.0 * (x as f32 * 0.2).sin() + 20.0 * (y as f32 * 0.15).cos() + noise(x, y)) as u32
+    });
+    buffer.get_mut().unwrap().copy_from_slice(0, &picture.map_readable().unwrap()).unwrap();
+    buffer
+}
+
+#[test]
+fn what_is_restored_is_what_was_steadied() {
+    // It gives back what it is given.
+    let folder = tempfile::tempdir().unwrap();
+    let network = folder.path().join("same.onnx");
+    std::fs::copy(tiny("face-fidelity"), &network).unwrap();
+    let text = "[modelinfo]\nversion=1.0\nrole=face-restorer\ninvents=no\nface-heights=10,20\n";
+    std::fs::write(folder.path().join("same.onnx.modelinfo"), text).unwrap();
+    let network = network.to_string_lossy().into_owned();
+    let last = |settings: &[(&str, &str)]| {
+        let mut bench = Bench::new("", &[&[("scale", "1"), ("face-source", "meta")], settings].concat());
+        bench.info(&given(120, 100, 120.0).0);
+        let made = (0..12).map(|number| bytes(&bench.frame(noisy(number)))).last().unwrap();
+        (made, count(&bench, "restored"))
+    };
+    let (steadied, none) = last(&[("face-mode", "off")]);
+    let (restored, all) = last(&[("face-model", &network), ("face-fidelity", "0")]);
+    assert_eq!((none, all), (0, 12));
+    let apart = |one: &[u8], other: &[u8]| {
+        let rows = (40..60).flat_map(|y| (3 * (120 * y + 50)..3 * (120 * y + 70)).collect::<Vec<_>>());
+        rows.map(|at| f64::from(one[at].abs_diff(other[at]))).sum::<f64>() / 1200.0
+    };
+    let (by_face, by_noise) = (apart(&restored, &steadied), apart(&bytes(&noisy(11)), &steadied));
+    assert!(by_face < 0.5 * by_noise && by_noise > 1.0, "{by_face} {by_noise}");
+}
+
+#[test]
+fn a_frame_that_comes_again_has_the_same_faces_laid_over_it() {
+    let network = tiny("bilinear-x2");
+    let mut bench = Bench::new("nearest-x2", &[("face-source", "meta"), ("face-model", &network)]);
+    bench.info(&given(120, 100, 120.0).0);
+    let made: Vec<_> = [0, 1, 1, 1].map(|number| bytes(&bench.frame(noisy(number)))).into();
+    assert_eq!((bench.count("repeated"), count(&bench, "restored")), (2, 2));
+    assert!(made[0] != made[1] && made[1] == made[2] && made[1] == made[3]);
+}
+
 #[test]
 fn a_restorer_that_fails_leaves_the_picture_and_is_counted() {
     // Too bright for that network.

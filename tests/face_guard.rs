@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gstfacesr::face::align::{Window, aligned};
-use gstfacesr::face::crop::{Crop, resized, side};
+use gstfacesr::face::crop::{Crop, Frame, resized, side};
 use gstfacesr::face::detect::{Detection, Landmarks};
 use gstfacesr::face::geometry::{Point, Rect};
 use gstfacesr::face::helpers::Helpers;
@@ -106,7 +106,7 @@ fn frame(faces: &mut Faces, found: &[Detection], bright: f32) -> FaceReport {
     let mut large = scene(2, bright);
     faces.follow(small.view(), None, false, Some(found)).unwrap();
     let controls = Controls { strength: 1.0, fidelity: 0.0 };
-    faces.restore(small.view(), &mut large.view_mut(), &controls).unwrap()
+    faces.restore(&Frame(small.view()), &mut large.view_mut(), &controls).unwrap()
 }
 
 #[test]

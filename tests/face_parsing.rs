@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gstfacesr::face::align::{Window, aligned, to_face, upright};
-use gstfacesr::face::crop::{Crop, resized, side};
+use gstfacesr::face::crop::{Crop, Frame, resized, side};
 use gstfacesr::face::detect::{Detection, Landmarks};
 use gstfacesr::face::geometry::{Point, Rect, Similarity};
 use gstfacesr::face::helpers::Helpers;
@@ -118,7 +118,7 @@ fn frame(
     let before = scene(found, size, 2, look);
     let mut after = before.clone();
     faces.follow(small.view(), None, false, Some(std::slice::from_ref(found))).unwrap();
-    let report = faces.restore(small.view(), &mut after.view_mut(), &Controls::default()).unwrap();
+    let report = faces.restore(&Frame(small.view()), &mut after.view_mut(), &Controls::default()).unwrap();
     assert_eq!((report.restored, report.failed), (1, 0));
     (before, after, report)
 }
@@ -284,7 +284,7 @@ fn the_edge_of_the_mask_stays_where_it_is_while_the_input_is_full_of_noise() {
                 let mut large =
                     Picture::<u8>::from_elem((2 * size.height, 2 * size.width, 3), 255 * at as u8);
                 let report =
-                    faces.restore(small.view(), &mut large.view_mut(), &Controls::default()).unwrap();
+                    faces.restore(&Frame(small.view()), &mut large.view_mut(), &Controls::default()).unwrap();
                 assert_eq!(report.parsing.faces, 0, "{is_remembered}, frame {number}");
                 large
             });

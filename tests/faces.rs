@@ -226,18 +226,28 @@ fn a_face_that_is_shown_small_gets_more_detail_where_the_network_can_overdo_it()
             range => format!("[{fidelity}]\ndir=input\nranges={range}"),
         };
         let restorer = described("face-fidelity", &said);
-        for shown in [0.1, 0.35, 0.4, 0.45, 0.48, 0.5, 1.0, 4.0] {
+        for (place, enlarged) in [0.05, 0.1, 0.2, 0.24, 0.5, 1.0, 4.0]
+            .into_iter()
+            .flat_map(|place| [1.0, 1.5, 2.0, 4.0].map(|enlarged| (place, enlarged)))
+        {
             let mut before = f32::NEG_INFINITY;
             for asked in (0..=20).map(|step| step as f32 / 20.0) {
-                let given = restorer.fidelity(asked, shown);
-                let about = format!("{range}: {asked} at {shown} is {given}");
-                assert!(given >= before && given <= asked && given >= least.unwrap_or(asked), "{about}");
-                if shown >= 0.5 || asked >= 0.5 {
+                let given = restorer.fidelity(asked, place, enlarged);
+                let about = format!("{range}: {asked} at {place}, enlarged {enlarged}, is {given}");
+                let Some(least) = least else {
                     assert_eq!(given, asked, "{about}");
-                }
-                if let Some(least) = least.filter(|_| shown <= 0.35 && asked == 0.0) {
-                    assert!((given - least).abs() < 1e-5, "{about}");
-                }
+                    continue;
+                };
+                assert!(given >= before && given >= least && given <= 1.0, "{about}");
+                let is_overdone = enlarged >= 2.0 && place * enlarged <= 0.35;
+                let expected = match asked {
+                    0.0 if is_overdone => Some(least),
+                    0.0 if enlarged == 1.0 || place * enlarged >= 0.5 => Some(0.0),
+                    0.5 => Some(0.0),
+                    1.0 => Some(1.0),
+                    _ => None,
+                };
+                assert!(expected.is_none_or(|expected| (given - expected).abs() < 1e-6), "{about}");
                 before = given;
             }
         }

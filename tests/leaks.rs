@@ -147,11 +147,8 @@ fn memory_stays_flat_over_two_thousand_frames() {
 
 /// An allocator that gives every larger piece back at once. Left alone it keeps up to 20 MiB of
 /// the networks of the past, more or less by chance, and hides or feigns a leak with that.
-const GIVES_BACK: [(&str, &str); 3] = [
-    ("MALLOC_ARENA_MAX", "1"),
-    ("MALLOC_MMAP_THRESHOLD_", "131072"),
-    ("MALLOC_TRIM_THRESHOLD_", "131072"),
-];
+const GIVES_BACK: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "131072"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
 
 #[test]
 fn memory_stays_flat_over_a_hundred_starts() {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::align::Window;
-use super::crop::{Crop, Frame, cut};
-use super::detect::{Detection, Detector};
+use super::crop::{self, Crop, cut};
+use super::detect::{Detection, Detector, Landmarks};
 use super::helpers::{Finished, Helpers};
 use super::known::Known;
 use super::paste::paste;
@@ -50,8 +50,18 @@ pub struct Faces {
     interval: u32,
     /// What is known of each face that is restored, by its number.
     known: BTreeMap<u64, Known>,
+    /// What was laid over the last picture, in order.
+    laid: Vec<Laid>,
     detecting: Duration,
     detected: bool,
+}
+
+/// How a face that is known was laid over a picture.
+struct Laid {
+    id: u64,
+    window: Window,
+    landmarks: Landmarks,
+    share: f32,
 }
 
 impl Faces {
@@ -95,6 +105,7 @@ impl Faces {
             own: OwnMotion::default(),
             interval: settings.interval.max(1),
             known: BTreeMap::new(),
+            laid: Vec::new(),
             detecting: Duration::ZERO,
             detected: false,
         }
@@ -110,6 +121,7 @@ impl Faces {
         self.tracker.reset();
         self.own.reset();
         self.known.clear();
+        self.laid.clear();
     }
 
     /// The restorer's name, where there is one.
@@ -181,31 +193,32 @@ impl Faces {
         Ok(tracker.tracks())
     }
 
-    /// Restores the faces of the frame that was followed last, and lays them over `output`. A face on which
-    /// the restorer fails is left as it is, and counted.
+    /// Restores the faces of the frame that was followed last as `input` shows them, and lays them over `output`. A face
+    /// on which the restorer fails is left as it is, and counted.
     ///
     /// # Errors
     /// [`InferError::Cancelled`] alone.
     pub fn restore<S: Sample>(
         &mut self,
-        input: View<'_, S>,
+        input: &impl crop::Source,
         output: &mut ViewMut<'_, S>,
         controls: &Controls,
     ) -> Result<FaceReport, FaceError> {
         let started = Instant::now();
         let mut report = self.report();
-        let Self { restorer: Some(restorer), helpers, known, .. } = self else { return Ok(report) };
+        self.laid.clear();
+        let Self { restorer: Some(restorer), helpers, known, laid, .. } = self else { return Ok(report) };
         let chosen = choose(self.tracker.tracks(), restorer.as_ref(), controls.strength);
         let crops: Vec<Crop> = chosen
             .iter()
             .map(|(track, window, _)| {
-                let crop = cut(&Frame(input), &window.place, window.side);
+                let crop = cut(input, &window.place, window.side);
                 known.entry(track.id).or_default().look(*window, crop, track.moved(), restorer.invents())
             })
             .collect();
-        let enlarged = output.dim().1 as f32 / input.dim().1 as f32;
-        let fidelity =
-            |window: &Window| restorer.fidelity(controls.fidelity, window.place.scale() * enlarged);
+        let small = Size::new(input.size().0, input.size().1);
+        let enlarged = output.dim().1 as f32 / small.width as f32;
+        let fidelity = |window: &Window| restorer.fidelity(controls.fidelity, window.place.scale(), enlarged);
         let fidelities: Vec<f32> = chosen.iter().map(|(_, window, _)| fidelity(window)).collect();
         let restored = restore_each(restorer.as_mut(), &crops, &fidelities)?;
         // Of a restorer that does not invent, only the faults of the source would come back.
@@ -229,14 +242,21 @@ impl Faces {
             let share = share * known.guard.step();
             report.guarded += usize::from(known.guard.is_on());
             report.shares.push((track.id, share));
-            if let Some(steady) = known.steadied() {
-                let small = Size::of(&input);
-                paste(steady, &window, &track.landmarks, share, known.covered(), small, output);
-                report.restored += 1;
-            }
+            let face = Laid { id: track.id, window, landmarks: track.landmarks, share };
+            report.restored += usize::from(lay(&face, known, small, output));
+            laid.push(face);
         }
         report.restoring = started.elapsed();
         Ok(report)
+    }
+
+    /// Lays what was restored last over `output`, which shows the same picture of size `small` once more.
+    pub fn lay_again<S: Sample>(&self, small: Size, output: &mut ViewMut<'_, S>) {
+        for face in &self.laid {
+            if let Some(known) = self.known.get(&face.id) {
+                lay(face, known, small, output);
+            }
+        }
     }
 
     /// What there is to say of the frame that was followed last, before anything is restored.
@@ -250,6 +270,13 @@ impl Faces {
             ..FaceReport::default()
         }
     }
+}
+
+/// Lays a face over a picture; whether there is anything to lay over it.
+fn lay<S: Sample>(face: &Laid, known: &Known, small: Size, output: &mut ViewMut<'_, S>) -> bool {
+    let Some(steady) = known.steadied() else { return false };
+    paste(steady, &face.window, &face.landmarks, face.share, known.covered(), small, output);
+    true
 }
 
 /// The faces that are to be restored, the window of each and its share of the blend.

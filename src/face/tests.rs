@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::align::{Window, aligned, upright};
-use super::crop::{Crop, resized, side};
+use super::crop::{Crop, Frame, resized, side};
 use super::detect::{Detection, Landmarks};
 use super::faces::restore_each;
 use super::geometry::{Point, Rect};
@@ -130,7 +130,7 @@ fn frame<S: Sample>(
     let before = scene::<S>(SMALL, times, 3);
     let mut after = before.clone();
     faces.follow(small.view(), None, false, Some(found)).unwrap();
-    let report = faces.restore(small.view(), &mut after.view_mut(), controls).unwrap();
+    let report = faces.restore(&Frame(small.view()), &mut after.view_mut(), controls).unwrap();
     (before, after, report)
 }
 
@@ -200,7 +200,7 @@ fn a_cancelled_restorer_says_so() {
     let mut faces = stage(make, false);
     faces.follow(small.view(), None, false, Some(&[face(60.0, 45.0, 50.0, 0.95)])).unwrap();
     let mut output = scene::<u8>(SMALL, 2, 3);
-    let result = faces.restore(small.view(), &mut output.view_mut(), &Controls::default());
+    let result = faces.restore(&Frame(small.view()), &mut output.view_mut(), &Controls::default());
     assert!(matches!(result, Err(FaceError::Infer(InferError::Cancelled))));
 }
 
@@ -246,7 +246,8 @@ fn a_cut_forgets_every_face_and_the_next_is_there_at_once() {
     let mut share_after = |cut: bool, x: f32| {
         faces.follow(small.view(), None, cut, Some(&[face(x, 45.0, 40.0, 0.95)])).unwrap();
         let mut output = scene::<u8>(SMALL, 1, 3);
-        let report = faces.restore(small.view(), &mut output.view_mut(), &Controls::default()).unwrap();
+        let report =
+            faces.restore(&Frame(small.view()), &mut output.view_mut(), &Controls::default()).unwrap();
         (report.tracks, report.shares.last().unwrap().1)
     };
     assert_eq!(share_after(false, 40.0), (1, 1.0));
@@ -263,7 +264,7 @@ fn pictures_with_alpha_and_of_odd_sizes_are_no_trouble() {
     let mut faces = stage(bright, true);
     for found in [face(0.0, 0.0, 40.0, 0.95), face(82.0, 60.0, 40.0, 0.95), face(40.0, 30.0, 4000.0, 0.95)] {
         faces.follow(small.view(), None, true, Some(&[found])).unwrap();
-        faces.restore(small.view(), &mut output.view_mut(), &Controls::default()).unwrap();
+        faces.restore(&Frame(small.view()), &mut output.view_mut(), &Controls::default()).unwrap();
     }
     assert_eq!(output.slice(ndarray::s![.., .., 3]), alpha);
 }

@@ -7,6 +7,7 @@ pub mod shadow;
 mod thumbnail;
 
 use crate::flow::{self, Flow};
+use crate::image::quads::Quads;
 use crate::image::{Picture, Sample, Size, View, ViewMut, rows_mut};
 use blend::Blend;
 use cut::CutDetector;
@@ -167,6 +168,12 @@ impl<S: Sample> Temporal<S> {
     /// The flow from the last input to where its pixels were before, in pixels of the input.
     pub fn flow(&self) -> Option<&Flow> {
         self.shadow.as_ref()?.flow()
+    }
+
+    /// What the history holds of the input that was looked at last, at its size: luma and colour differences in levels
+    /// of 0 to 255, see [`shadow::colours`].
+    pub fn history(&self) -> Option<&Quads> {
+        self.shadow.as_ref().filter(|shadow| shadow.has_past()).map(Shadow::past)
     }
 
     /// The input that was looked at last, leaning by `share` on the history, which has less noise.

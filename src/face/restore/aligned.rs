@@ -25,12 +25,16 @@ const RANGE: Range = Range { black: -1.0, white: 1.0 };
 /// whose sidecar says nothing else.
 const TRUSTED: (f32, f32) = (20.0, 64.0);
 
-/// Pixels in which a pixel of the crop is shown, from which on faces are shown small, and up to which they are shown in full.
+/// Pixels in which a pixel of the crop is shown, up to which faces are shown small, and from which on in full.
 const SHOWN: (f32, f32) = (0.35, 0.5);
 
-/// The fidelity below which detail may be overdone: whoever asks for that little sees that the source is bad. Small
-/// faces that are good would be drawn over.
-const DETAILED: f32 = 0.5;
+/// How much larger than it came a face is shown, up to which all that is seen of it came along, and from which on half of
+/// it and more is the network's.
+const ENLARGED: (f32, f32) = (1.0, 2.0);
+
+/// The fidelity asked for at which a network that can overdo its detail shows all that it learnt to, and below which it
+/// overdoes it.
+const AS_LEARNT: f32 = 0.5;
 
 /// The most faces in one run, whose memory grows with them: 100 at once took 1.2 GB more than 16.
 const AT_ONCE: usize = 16;
@@ -154,11 +158,16 @@ impl Restorer for Aligned {
     }
 
     /// Of a face that is shown much smaller than its crop, most of the detail that the network adds is averaged away: such
-    /// a face gets more of it where little fidelity is asked for.
-    fn fidelity(&self, asked: f32, shown: f32) -> f32 {
+    /// a face gets more of it, where it is enlarged. One that is not shows all that the source had, and lines would
+    /// be drawn over it.
+    fn fidelity(&self, asked: f32, place: f32, enlarged: f32) -> f32 {
         let Some(least) = self.least_fidelity else { return asked };
-        let small = 1.0 - smoothstep(SHOWN.0, SHOWN.1, shown);
-        asked + least * small * (1.0 - asked / DETAILED).max(0.0)
+        let small = 1.0 - smoothstep(SHOWN.0, SHOWN.1, place * enlarged);
+        let overdone = least * small * smoothstep(ENLARGED.0, ENLARGED.1, enlarged);
+        match asked / AS_LEARNT {
+            part if part < 1.0 => overdone * (1.0 - part),
+            _ => (asked - AS_LEARNT) / (1.0 - AS_LEARNT),
+        }
     }
 
     fn restore(&mut self, crops: &[Crop], fidelity: f32) -> Result<Vec<Crop>, InferError> {

@@ -41,8 +41,9 @@ pub trait Restorer: Send {
         true
     }
 
-    /// The fidelity to ask the network for where `asked` is wished for and a pixel of the crop is shown as `shown` pixels.
-    fn fidelity(&self, asked: f32, _shown: f32) -> f32 {
+    /// The fidelity to ask the network for where `asked` is wished for, of a face of which a pixel of the crop covers `place`
+    /// pixels of the small picture, which is shown `enlarged` times as large.
+    fn fidelity(&self, asked: f32, _place: f32, _enlarged: f32) -> f32 {
         asked
     }
 
