@@ -28,8 +28,8 @@ const MOST_NOISE: f32 = 20.0 / 255.0;
 /// What is remembered of a face.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    /// The past is blended in. Where the restorer makes of like faces like ones, the picture as a whole is steadied
-    /// better without: see [`Restorer::invents`](super::restore::Restorer::invents).
+    /// The past is blended in. Where the restorer makes of like faces like ones, that would only
+    /// blur: see [`Restorer::invents`](super::restore::Restorer::invents).
     blends: bool,
     window: Window,
     input: Crop,

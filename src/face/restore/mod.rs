@@ -36,7 +36,7 @@ pub trait Restorer: Send {
 
     /// It makes up what its input does not show, something else for every frame. Then detail that the source does show is put
     /// back by the fidelity asked for, and the past is blended in. Of one that is near the truth by itself, the
-    /// faults of the source would come back, and the steadied picture would lose.
+    /// faults of the source would come back, and a past of its own would only blur.
     fn invents(&self) -> bool {
         true
     }
