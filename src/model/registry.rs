@@ -59,8 +59,8 @@ pub fn names() -> Vec<&'static str> {
     std::iter::once(AUTO).chain(UPSCALERS.iter().map(|entry| entry.name)).collect()
 }
 
-/// Seconds of one processor core for a pixel that goes into the faithful networks (both of
-/// them), measured on cores with AVX2.
+/// Seconds of one processor core for a pixel that goes into the faithful networks: 12 to 15 millionths
+/// of span-x2, measured on cores with AVX2; span-x4 differs from it in its last layer alone.
 const FAITHFUL_WORK: f64 = 15e-6;
 
 /// Share of the cores that live video leaves to the network; the others decode, encode and steady.
