@@ -13,7 +13,7 @@ PLUGIN_DIR := target/release/plugin
 export FACESR_CACHE_DIR := $(CACHE)
 
 .DELETE_ON_ERROR:
-.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal bars-faces train-face train-live train-check eval-models doctor clean
+.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live train-face train-live train-check eval-models doctor clean
 
 help:
 	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
@@ -25,6 +25,7 @@ help:
 	@echo "make bars-flow  error and speed of optical flow, side by side with OpenCV's"
 	@echo "make bars-temporal  steadying, side by side with the same network frame by frame"
 	@echo "make bars-faces  faces found and followed, how they shake, steps, seams and nearness to the truth"
+	@echo "make bars-live  live video under a load that comes and goes, and ten streams that share a network"
 	@echo "make lint    formatting, clippy, layering, documentation"
 	@echo "make metrics the network that measures perceptual distance (ST-LPIPS)"
 	@echo "make train-face, train-live  trains the networks of this project, and goes on where it was interrupted"
@@ -131,6 +132,11 @@ bars-faces: setup metrics
 	@$(PYTHON) models/fetch.py --only centerface
 	cargo build --release --locked --example faces
 	target/release/examples/faces all $(if $(MEDIA),"$(MEDIA)")
+
+# In real time: nothing else should run beside it.
+bars-live: setup
+	cargo build --release --locked --example live
+	target/release/examples/live
 
 # FACES=... is where the aligned faces lie, MEDIA=... where videos and stills do, WORK=... where checkpoints go.
 TRAIN_DATA = $(if $(FACES),--data "$(FACES)")

@@ -10,9 +10,10 @@ use crate::face::helpers::Helpers;
 use crate::face::{self, FaceError, FaceReport, Faces, Plan};
 use crate::image::quads::Quads;
 use crate::image::resample::Resampler;
-use crate::image::{Sample, Size, View, ViewMut, copy, rows, rows_mut};
+use crate::image::{Picture, Sample, Size, View, ViewMut, copy, rows, rows_mut};
 use crate::infer::onnx::{OnnxNetwork, Options, TensorSample};
 use crate::infer::provider::Active;
+use crate::infer::shared::Users;
 use crate::infer::tile::{Limits, Tiler};
 use crate::infer::{Cancel, InferError, Network, runtime};
 use crate::model::contract::Upscaler as UpscalerFile;
@@ -45,9 +46,25 @@ pub struct Settings {
     pub faces: face::Settings,
 }
 
+/// How much is done for a frame, from all to least: video that does not wait gets what there is time for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    /// Everything that is set.
+    #[default]
+    Full,
+    /// Faces are followed but not restored.
+    NoFaces,
+    /// Nor is the network the one that is set, but the light one.
+    Light,
+    /// Nothing but a resize: no network, no past, no faces.
+    Resampled,
+}
+
 /// What may change from frame to frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Controls {
+    /// How much is done.
+    pub effort: Effort,
     /// Steadying from frame to frame.
     pub temporal: temporal::Controls,
     /// How far the network's input leans on the history, which has less noise: 0 to 1.
@@ -109,15 +126,27 @@ pub struct Report {
 /// frame.
 pub struct Enhancer<S> {
     upscaler: Option<Upscaler<S>>,
+    light: Option<Light<S>>,
     temporal: Temporal<S>,
     faces: Option<Faces>,
     /// Why faces are left to the upscaler.
     faces_left: Option<String>,
     takes_faces: bool,
     given: Vec<Detection>,
-    alpha: Resampler,
+    /// Share of restored faces: they fade in after frames that had no time for them.
+    fade: f32,
+    resampler: Resampler,
     loaded: Option<Loaded>,
 }
+
+/// The network for frames that have no time for the other, and its name.
+struct Light<S> {
+    upscaler: Upscaler<S>,
+    loaded: Loaded,
+}
+
+/// Frames over which restored faces come back.
+const FADING: f32 = 8.0;
 
 /// The small picture as it is best known: what the large one was steadied to, where it was.
 struct BestKnown<'a, S> {
@@ -152,6 +181,8 @@ pub struct Loaded {
     pub runtime: &'static runtime::Runtime,
     /// Stops a frame that is under way on another thread.
     pub canceller: Arc<dyn Cancel>,
+    /// Who else runs it.
+    pub users: Users,
 }
 
 impl<S: TensorSample> Enhancer<S> {
@@ -166,14 +197,27 @@ impl<S: TensorSample> Enhancer<S> {
         let (faces, faces_left) = open_faces(settings)?;
         Ok(Self {
             upscaler,
+            light: None,
             temporal,
             faces,
             faces_left,
             takes_faces: settings.faces.source == face::Source::Meta,
             given: Vec::new(),
-            alpha: Resampler::default(),
+            fade: 1.0,
+            resampler: Resampler::default(),
             loaded,
         })
+    }
+
+    /// Loads a network beside the other, for [`Effort::Light`], by name or path.
+    ///
+    /// # Errors
+    /// [`EnhanceError`], one line that says what to do; there is no light network then.
+    pub fn open_light(&mut self, settings: &Settings, model: &str) -> Result<(), EnhanceError> {
+        self.light = None;
+        let (upscaler, loaded) = open_upscaler(settings, model)?;
+        self.light = Some(Light { upscaler, loaded });
+        Ok(())
     }
 
     /// Fills `output` with the enhanced `input`. Both have three channels, or four of which
@@ -187,6 +231,9 @@ impl<S: TensorSample> Enhancer<S> {
         mut output: ViewMut<'_, S>,
         controls: &Controls,
     ) -> Result<Report, EnhanceError> {
+        if controls.effort == Effort::Resampled {
+            return Ok(self.resample(input, output));
+        }
         let (look, looking, upscaled) = self.look_and_upscale(input, output.view_mut(), controls)?;
         let started = Instant::now();
         self.temporal.steady(look, &mut output);
@@ -197,6 +244,34 @@ impl<S: TensorSample> Enhancer<S> {
         Ok(Report { tiles, tiles_left_out, look, faces, upscale, looking, blending })
     }
 
+    /// About how long the networks will take for a frame, the one that is set and the light one, tried on two small pictures.
+    /// `None` where there is no network, or the frame is as small.
+    pub fn expected_times(&mut self, input: Size, output: Size) -> [Option<Duration>; 2] {
+        let light = self.light.as_mut().map(|light| &mut light.upscaler);
+        [self.upscaler.as_mut(), light]
+            .map(|upscaler| upscaler.and_then(|it| expected_time(it, input, output)))
+    }
+
+    /// Fills `output` by a resize alone. The past is forgotten: it would not be of the frame before.
+    fn resample(&mut self, input: View<'_, S>, output: ViewMut<'_, S>) -> Report {
+        let started = Instant::now();
+        self.reset();
+        self.fade = 0.0;
+        match Size::of(&output.view()) {
+            size if size == Size::of(&input) => copy(input, output),
+            size => copy(self.resampler.resize(input, size).view(), output),
+        }
+        Report {
+            tiles: 0,
+            tiles_left_out: 0,
+            look: Look::Alone,
+            faces: FaceReport::default(),
+            upscale: started.elapsed(),
+            looking: Duration::ZERO,
+            blending: Duration::ZERO,
+        }
+    }
+
     /// The small picture is looked at beside the network, unless the network is to see what came of it.
     fn look_and_upscale(
         &mut self,
@@ -204,7 +279,11 @@ impl<S: TensorSample> Enhancer<S> {
         output: ViewMut<'_, S>,
         controls: &Controls,
     ) -> Result<(Look, Duration, Upscaled), EnhanceError> {
-        let Self { upscaler, temporal, .. } = self;
+        let Self { upscaler, light, temporal, .. } = self;
+        let upscaler = match light {
+            Some(light) if controls.effort == Effort::Light => Some(&mut light.upscaler),
+            _ => upscaler.as_mut(),
+        };
         let large = Size::of(&output.view());
         if temporal.is_repeated(input, large, &controls.temporal) {
             return Ok((Look::Repeated, Duration::ZERO, Upscaled::default()));
@@ -256,11 +335,19 @@ impl<S: TensorSample> Enhancer<S> {
             Look::Repeated | Look::Compared { .. } => false,
         };
         let flow = matches!(look, Look::Compared { .. }).then(|| self.temporal.flow()).flatten();
+        let mut shown = controls.faces;
+        shown.strength *= self.fade;
         let result = match faces.follow(input, flow, begins, given) {
+            Ok(_) if controls.effort > Effort::Full => {
+                faces.forget_restored();
+                self.fade = 0.0;
+                Ok(faces.report())
+            }
             Ok(_) => {
+                self.fade = (self.fade + 1.0 / FADING).min(1.0);
                 let compared = matches!(look, Look::Compared { .. });
                 let history = compared.then(|| self.temporal.history()).flatten();
-                faces.restore(&BestKnown { input: Frame(input), history }, output, &controls.faces)
+                faces.restore(&BestKnown { input: Frame(input), history }, output, &shown)
             }
             Err(error) => Err(error),
         };
@@ -296,7 +383,7 @@ impl<S: TensorSample> Enhancer<S> {
             return;
         }
         let opaque = rows(input).all(|row| row.chunks_exact(4).all(|pixel| pixel[3] == S::MAX));
-        let alpha = (!opaque).then(|| self.alpha.resize(input, Size::of(&output.view())));
+        let alpha = (!opaque).then(|| self.resampler.resize(input, Size::of(&output.view())));
         let mut alpha_rows = alpha.as_ref().map(|alpha| rows(alpha.view()));
         for row in rows_mut(&mut output) {
             let from = alpha_rows.as_mut().and_then(Iterator::next);
@@ -335,7 +422,14 @@ impl<S> Enhancer<S> {
     /// What stops a frame that is under way on another thread: one for each network that takes long.
     pub fn cancellers(&self) -> Vec<Arc<dyn Cancel>> {
         let upscaler = self.loaded.as_ref().map(|loaded| loaded.canceller.clone());
-        upscaler.into_iter().chain(self.faces.iter().flat_map(Faces::cancellers)).collect()
+        let light = self.light.as_ref().map(|light| light.loaded.canceller.clone());
+        let faces = self.faces.iter().flat_map(Faces::cancellers);
+        upscaler.into_iter().chain(light).chain(faces).collect()
+    }
+
+    /// The network for frames that have no time for the other.
+    pub fn light(&self) -> Option<&Loaded> {
+        self.light.as_ref().map(|light| &light.loaded)
     }
 
     /// What upscales, `None` without a network.
@@ -354,9 +448,9 @@ fn open_upscaler<S: TensorSample>(
     let runtime = runtime::load(settings.runtime.as_deref(), beside)?;
     let network = OnnxNetwork::<S>::load(runtime, &file, &settings.options)?;
     let tiler = Tiler::new(limits(settings, &file));
-    let (canceller, active) = (network.canceller(), network.active().clone());
+    let (canceller, active, users) = (network.canceller(), network.active().clone(), network.users());
     let upscaler = Upscaler::new(Box::new(network), tiler);
-    let loaded = Loaded { scale: upscaler.scale(), model: file.name, active, runtime, canceller };
+    let loaded = Loaded { scale: upscaler.scale(), model: file.name, active, runtime, canceller, users };
     Ok((upscaler, loaded))
 }
 
@@ -389,7 +483,7 @@ struct Upscaled {
 }
 
 fn run<S: Sample>(
-    upscaler: &mut Option<Upscaler<S>>,
+    upscaler: Option<&mut Upscaler<S>>,
     input: View<'_, S>,
     output: ViewMut<'_, S>,
 ) -> Result<Upscaled, InferError> {
@@ -402,6 +496,30 @@ fn run<S: Sample>(
         }
     };
     Ok(Upscaled { tiles: done.tiles, left_out: done.left_out, time: started.elapsed() })
+}
+
+/// Sides of the pictures that networks are timed on.
+const TRIALS: [usize; 2] = [32, 64];
+
+fn expected_time<S: TensorSample>(upscaler: &mut Upscaler<S>, input: Size, output: Size) -> Option<Duration> {
+    let pixels = |size: Size| (size.width * size.height) as f64;
+    let mut time = |side: usize| {
+        let small = Picture::from_elem((side, side, 3), S::from_f32(S::WHITE / 2.0));
+        let across = side * output.width / input.width;
+        let mut large = Picture::from_elem((across, across, 3), S::zeroed());
+        // The first run of a size is that of getting ready for it.
+        upscaler.run(small.view(), large.view_mut()).ok()?;
+        let started = Instant::now();
+        upscaler.run(small.view(), large.view_mut()).ok()?;
+        Some(started.elapsed())
+    };
+    let [least, most] = TRIALS;
+    if input.width < most || input.height < most {
+        return None;
+    }
+    // What a run takes besides, whatever the size, is the same for all.
+    let more = time(most)?.saturating_sub(time(least)?);
+    Some(more.mul_f64(pixels(input) / pixels(Size::new(most, most)) * 4.0 / 3.0))
 }
 
 fn limits(settings: &Settings, file: &UpscalerFile) -> Limits {

@@ -286,13 +286,3 @@ fn several_elements_work_in_one_process_in_bins_and_behind_a_tee() {
     assert_eq!(messages(&pipeline.bus().unwrap()), [""; 0]);
     pipeline.set_state(gst::State::Null).unwrap();
 }
-
-#[test]
-fn the_latency_query_is_answered_and_adds_nothing() {
-    let mut bench = Bench::new("nearest-x2", &[]);
-    bench.harness.set_live(true);
-    bench.harness.set_upstream_latency(gst::ClockTime::from_mseconds(7));
-    bench.info(&info(VideoFormat::Rgb, 8, 8));
-    assert_eq!(bench.harness.query_latency(), Some(gst::ClockTime::from_mseconds(7)));
-    assert_eq!(bench.element.property::<u32>("latency-frames"), 0);
-}

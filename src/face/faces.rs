@@ -124,6 +124,12 @@ impl Faces {
         self.laid.clear();
     }
 
+    /// Forgets what was restored, not where faces are: frames follow that are not restored.
+    pub fn forget_restored(&mut self) {
+        self.known.clear();
+        self.laid.clear();
+    }
+
     /// The restorer's name, where there is one.
     pub fn restorer(&self) -> Option<&str> {
         self.restorer.as_deref().map(Restorer::name)

@@ -7,6 +7,7 @@ pub mod graph;
 pub mod onnx;
 pub mod provider;
 pub mod runtime;
+pub mod shared;
 pub mod tensors;
 pub mod tile;
 

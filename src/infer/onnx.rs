@@ -13,6 +13,7 @@ use ort::value::{PrimitiveTensorElementType, TensorRef};
 
 use super::provider::{Active, Choice, Provider, choose};
 use super::runtime::Runtime;
+use super::shared::{self, Shared, Users};
 use super::{Cancel, InferError, Network, assignment, graph};
 use crate::image::{Picture, Sample, Size, View, view};
 use crate::model::contract::{InputSize, Upscaler, whole_scale};
@@ -36,11 +37,13 @@ pub struct Options {
     pub cache_dir: Option<PathBuf>,
     /// Threads of the processor; 0 for one per core.
     pub threads: usize,
+    /// Who shares the loaded network: those of the same name; `None` is a name, too.
+    pub instance: Option<String>,
 }
 
 /// A loaded network.
 pub struct OnnxNetwork<S> {
-    session: Session,
+    session: Arc<Shared>,
     model: String,
     scale: usize,
     channels: usize,
@@ -114,6 +117,11 @@ impl<S: TensorSample> OnnxNetwork<S> {
         &self.active
     }
 
+    /// Who else runs it.
+    pub fn users(&self) -> Users {
+        Users::of(&self.session)
+    }
+
     /// The factor as a small grey picture shows it.
     fn measure_scale(&mut self, model: &Upscaler) -> Result<usize, InferError> {
         let refuse = |reason| InferError::NotAnUpscaler { model: model.name.clone(), reason };
@@ -164,21 +172,28 @@ impl<S: TensorSample> OnnxNetwork<S> {
         let samples = picture.to_slice().ok_or_else(|| failed("the picture is not contiguous".into()))?;
         let shape = [1, size.height, size.width, picture.dim().2];
         let input = TensorRef::from_array_view((shape, samples)).map_err(|err| failed(one_line(&err)))?;
-        let outputs = self
-            .session
-            .run_with_options(ort::inputs![graph::INPUT => input], &self.stop.options)
-            .map_err(|err| failed(one_line(&err)))?;
-        let (shape, samples) =
-            outputs[graph::OUTPUT].try_extract_tensor::<S>().map_err(|err| failed(one_line(&err)))?;
-        let &[_, height, width, channels] = &**shape else {
-            return Err(failed(format!("it gave {} dimensions", shape.len())));
-        };
-        let made = Size::new(width as usize, height as usize);
-        let enlarged = view(samples, made, channels as usize, made.width * channels as usize)
-            .ok_or_else(|| failed(format!("it gave no picture but {shape:?}")))?;
-        let sum = outputs[graph::FINITE].try_extract_scalar::<f32>().map_err(|err| failed(one_line(&err)))?;
-        take(enlarged, sum.is_finite());
-        Ok(())
+        let ran = self.session.run(
+            || stop.is_cancelled(),
+            |session| {
+                let outputs = session
+                    .run_with_options(ort::inputs![graph::INPUT => input], &self.stop.options)
+                    .map_err(|err| failed(one_line(&err)))?;
+                let (shape, samples) =
+                    outputs[graph::OUTPUT].try_extract_tensor::<S>().map_err(|err| failed(one_line(&err)))?;
+                let &[_, height, width, channels] = &**shape else {
+                    return Err(failed(format!("it gave {} dimensions", shape.len())));
+                };
+                let made = Size::new(width as usize, height as usize);
+                let enlarged = view(samples, made, channels as usize, made.width * channels as usize)
+                    .ok_or_else(|| failed(format!("it gave no picture but {shape:?}")))?;
+                let sum = outputs[graph::FINITE]
+                    .try_extract_scalar::<f32>()
+                    .map_err(|err| failed(one_line(&err)))?;
+                take(enlarged, sum.is_finite());
+                Ok(())
+            },
+        );
+        ran.unwrap_or(Err(InferError::Cancelled))
     }
 }
 
@@ -248,14 +263,29 @@ pub(super) fn blame_model(error: InferError, model: &str) -> InferError {
     }
 }
 
-/// A session on one provider, and where its nodes went. `path` is where the model was read from.
+/// A session on one provider, which others may run, too, and where its nodes went. `path` is where the model
+/// was read from.
 pub(super) fn start(
     runtime: &Runtime,
     path: &Path,
     model: &[u8],
     provider: Provider,
     options: &Options,
-) -> Result<(Session, Vec<(String, usize)>), String> {
+) -> Result<(Arc<Shared>, shared::Nodes), String> {
+    let shared = shared::session(path, model, provider, options, || {
+        start_alone(runtime, path, model, provider, options)
+    })?;
+    let nodes = shared.nodes().clone();
+    Ok((shared, nodes))
+}
+
+fn start_alone(
+    runtime: &Runtime,
+    path: &Path,
+    model: &[u8],
+    provider: Provider,
+    options: &Options,
+) -> Result<(Session, shared::Nodes), String> {
     let text = |err: ort::Error| one_line(&err);
     let builder = Session::builder(runtime.environment()).map_err(text)?;
     let configured = |builder: SessionBuilder| -> ort::Result<SessionBuilder> {

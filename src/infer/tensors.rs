@@ -5,19 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::ArrayView4;
-use ort::session::{Session, SessionInputValue};
+use ort::session::SessionInputValue;
 use ort::value::{Tensor, TensorRef};
 
 use super::onnx::{Options, Stop, blame_model, one_line, start};
 use super::provider::{Active, choose};
 use super::runtime::Runtime;
+use super::shared::Shared;
 use super::{Cancel, InferError};
 use crate::image::Size;
 use crate::model::onnx_file::{Element, OnnxFile, TensorInfo};
 
 /// A loaded network whose inputs and outputs are 32-bit floats.
 pub struct TensorNetwork {
-    session: Session,
+    session: Arc<Shared>,
     model: String,
     inputs: Vec<TensorInfo>,
     outputs: Vec<TensorInfo>,
@@ -105,19 +106,26 @@ impl TensorNetwork {
             };
             inputs.push((input.name.as_str(), value));
         }
-        let made = self.session.run_with_options(inputs, &self.stop.options);
-        let made = made.map_err(|err| failed(one_line(&err)))?;
-        let mut numbers = Vec::new();
-        for output in &self.outputs {
-            let (_, values) = made[output.name.as_str()]
-                .try_extract_tensor::<f32>()
-                .map_err(|err| failed(one_line(&err)))?;
-            if values.iter().any(|value| !value.is_finite()) {
-                return Err(InferError::NotFinite);
-            }
-            numbers.push(values.to_vec());
-        }
-        Ok(numbers)
+        let outputs = &self.outputs;
+        let ran = self.session.run(
+            || stop.is_cancelled(),
+            |session| {
+                let made = session.run_with_options(inputs, &self.stop.options);
+                let made = made.map_err(|err| failed(one_line(&err)))?;
+                let mut numbers = Vec::new();
+                for output in outputs {
+                    let (_, values) = made[output.name.as_str()]
+                        .try_extract_tensor::<f32>()
+                        .map_err(|err| failed(one_line(&err)))?;
+                    if values.iter().any(|value| !value.is_finite()) {
+                        return Err(InferError::NotFinite);
+                    }
+                    numbers.push(values.to_vec());
+                }
+                Ok(numbers)
+            },
+        );
+        ran.unwrap_or(Err(InferError::Cancelled))
     }
 }
 

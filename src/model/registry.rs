@@ -66,8 +66,9 @@ const FAITHFUL_WORK: f64 = 15e-6;
 /// Share of the cores that live video leaves to the network; the others decode, encode and steady.
 const LIVE_SHARE: f64 = 0.8;
 
-/// The network for live video on a processor.
+/// The network for live video on a processor, and the same for other devices.
 const LIVE: &str = "facesr-live-x2-int8";
+const LIVE_ELSEWHERE: &str = "facesr-live-x2";
 
 /// Video that does not wait, on the processor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,6 +101,12 @@ pub fn automatic(factor: Option<f64>, live: Option<Live>) -> &'static Entry {
         _ => "span-x2",
     };
     UPSCALERS.iter().find(|entry| entry.name == wanted).expect("the table has all three")
+}
+
+/// The network for frames for which `model` takes too long, unless that is one of the lightest.
+pub fn light(model: &str, on_processor: bool) -> Option<&'static str> {
+    let light = if on_processor { LIVE } else { LIVE_ELSEWHERE };
+    (![LIVE, LIVE_ELSEWHERE].contains(&model)).then_some(light)
 }
 
 /// The folder of everything that `make` fetches: `$FACESR_CACHE_DIR`, else

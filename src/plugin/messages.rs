@@ -8,8 +8,9 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::face_stats::FaceStats;
-use crate::enhance::{EnhanceError, Report};
+use crate::enhance::{Effort, EnhanceError, Report};
 use crate::infer::InferError;
+use crate::infer::shared::Users;
 use crate::temporal::Look;
 
 /// Exit code of a program whose model or provider is not available.
@@ -83,8 +84,45 @@ pub fn post_cut(element: &gst::Element, frame: u64, pts: Option<gst::ClockTime>)
     let _ = element.post_message(gst::message::Element::builder(cut).src(element).build());
 }
 
+/// Says that `stats` is this now: an element message `facesr-stats`.
+pub fn post_stats(element: &gst::Element, stats: gst::Structure) {
+    // Fails only for an element without a bus, which nobody listens to.
+    let _ = element.post_message(gst::message::Element::builder(stats).src(element).build());
+}
+
+/// Says that more or less is done from this frame on, which is due at this running time in seconds: how late it is in
+/// nanoseconds, what frames cost in frames and how much is done, from 0 to 1,000,000; and of how many frames all was
+/// done and not all.
+pub fn post_qos(
+    element: &gst::Element,
+    frame: &gst::BufferRef,
+    due: f64,
+    values: (i64, f64, i32),
+    frames: (u64, u64),
+) {
+    let (whole, less) = frames;
+    let message = gst::message::Qos::builder(true)
+        .src(element)
+        .running_time(gst::ClockTime::from_seconds_f64(due.max(0.0)))
+        .timestamp(frame.pts())
+        .duration(frame.duration())
+        .values(values.0, values.1, values.2)
+        .stats(gst::format::Buffers::from_u64(whole), gst::format::Buffers::from_u64(less))
+        .build();
+    // As above.
+    let _ = element.post_message(message);
+}
+
+/// Names of the efforts in `stats`.
+const EFFORTS: [(Effort, &str); 4] = [
+    (Effort::Full, "full"),
+    (Effort::NoFaces, "faces-skipped"),
+    (Effort::Light, "light-network"),
+    (Effort::Resampled, "resampled"),
+];
+
 /// What has happened since the element started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Stats {
     frames: u64,
     tiles: u64,
@@ -105,15 +143,24 @@ pub struct Stats {
     pub provider: String,
     /// Version of ONNX Runtime and where it was found.
     pub runtime: String,
+    /// Who shares it.
+    pub users: Option<Users>,
+    effort: Effort,
+    efforts: [u64; EFFORTS.len()],
     /// Everything that is less than what was asked for, with its reason.
     pub fallbacks: Vec<String>,
 }
 
 impl Stats {
     /// Counts a frame; gives its number, and warnings to post: of what failed for the first time.
-    pub fn count(&mut self, report: &Report) -> (u64, Vec<String>) {
+    pub fn count(&mut self, report: &Report, effort: Effort) -> (u64, Vec<String>) {
         let number = self.frames;
         self.frames += 1;
+        self.effort = effort;
+        let known = EFFORTS.iter().zip(&mut self.efforts).find(|((known, _), _)| *known == effort);
+        if let Some((_, frames)) = known {
+            *frames += 1;
+        }
         self.tiles += report.tiles as u64;
         let mut warnings = self.faces.count(&report.faces);
         self.upscale += report.upscale;
@@ -143,6 +190,11 @@ impl Stats {
         (number, warnings)
     }
 
+    /// Frames for which everything was done, and those for which less was.
+    pub fn qos(&self) -> (u64, u64) {
+        (self.efforts[0], self.frames - self.efforts[0])
+    }
+
     /// The structure of the property `stats`.
     pub fn structure(&self) -> gst::Structure {
         let frames = self.frames.max(1) as f64;
@@ -152,6 +204,12 @@ impl Stats {
             .field("motion", mean(self.motion))
             .field("blend", mean(self.blend))
             .build();
+        let efforts = EFFORTS.iter().zip(self.efforts);
+        let efforts: gst::Structure =
+            efforts.fold(gst::Structure::new_empty("efforts"), |mut structure, ((_, name), frames)| {
+                structure.set(*name, frames);
+                structure
+            });
         gst::Structure::builder("facesr-stats")
             .field("frames", self.frames)
             .field("model", &self.model)
@@ -166,6 +224,12 @@ impl Stats {
             .field("stages-ms", stages)
             .field("faces", self.faces.structure(self.frames))
             .field("fallbacks", gst::Array::new(&self.fallbacks))
+            .field("users", self.users.as_ref().map_or(0, Users::count) as u32)
+            .field(
+                "effort",
+                EFFORTS.iter().find(|(known, _)| *known == self.effort).map_or("", |(_, name)| name),
+            )
+            .field("efforts", efforts)
             .build()
     }
 }

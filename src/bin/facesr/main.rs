@@ -26,6 +26,7 @@ mod interrupt;
 mod measure;
 mod models;
 mod options;
+mod presets;
 mod report;
 
 use std::path::PathBuf;

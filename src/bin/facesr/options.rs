@@ -6,12 +6,16 @@ use gstreamer::glib;
 use gstreamer::prelude::*;
 
 use crate::failure::Failure;
+use crate::presets;
 
 /// One field and one row in [`ElementOptions::rows`] per property. What is not
 /// given is not set, so the defaults live in the element alone.
 #[derive(Args, Debug, Clone, Default)]
 #[command(next_help_heading = "Enhancement")]
 pub struct ElementOptions {
+    /// Settings for a kind of footage: film-archive, vhs, animation, webcam or live-low-latency; other options go before
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
     /// Network that upscales: a name from `facesr models` or the path of an ONNX file [default: auto]
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
@@ -127,8 +131,13 @@ impl ElementOptions {
         ]
     }
 
-    /// Sets on `element` what was given.
+    /// Sets on `element` what was given, the preset first.
     pub fn apply(&self, element: &gst::Element) -> Result<(), Failure> {
+        if let Some(name) = &self.preset {
+            for (property, value) in presets::settings(name)? {
+                set(element, &property, &value)?;
+            }
+        }
         for (name, value) in self.rows() {
             if let Some(value) = value {
                 set(element, name, &value)?;

@@ -1,6 +1,7 @@
 //! The way of a buffer through the element.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::glib;
@@ -8,6 +9,7 @@ use gstreamer_base as gst_base;
 use gstreamer_video as gst_video;
 
 use gst::subclass::prelude::*;
+use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::subclass::prelude::*;
@@ -15,13 +17,15 @@ use gst_video::{VideoFrameRef, VideoInfo, VideoInterlaceMode, VideoRegionOfInter
 use once_cell::sync::Lazy;
 
 use super::caps;
+use super::ladder::Ladder;
 use super::lane::{NOT_TAKEN, State, describe};
-use super::live::{self, TOO_SLOW};
+use super::live::{self, NO_LIGHT, TOO_SLOW};
 use super::regions;
 use super::settings::{
-    ExecutionProvider, FaceMode, FaceSource, MEMORY_LIMIT, SCENE_CUT_THRESHOLD, Settings, TemporalMode,
+    ExecutionProvider, FaceMode, FaceSource, MAX_LATENESS, MEMORY_LIMIT, SCENE_CUT_THRESHOLD, Settings,
+    TemporalMode,
 };
-use crate::enhance::EnhanceError;
+use crate::enhance::{Effort, EnhanceError, Report};
 use crate::infer::provider::Provider;
 use crate::infer::{Cancel, InferError};
 use crate::model::registry::{self, Live};
@@ -116,6 +120,15 @@ pub struct FaceSr {
     #[property(name = "face-max", type = u32, member = face_max, get, set,
         nick = "Most faces", blurb = "Faces that are restored in a frame, the largest ones; each costs time",
         builder().minimum(1).maximum(1000).default_value(16).mutable_ready())]
+    #[property(name = "max-lateness", type = u64, member = max_lateness, get, set,
+        nick = "Most lateness", blurb = "Nanoseconds by which a frame of live video may come late, besides the frame's duration that is added to the latency, before less is done for the next ones; with qos, and in live pipelines only",
+        builder().minimum(0).maximum(60_000_000_000).default_value(MAX_LATENESS).mutable_playing())]
+    #[property(name = "model-instance-id", type = Option<String>, member = model_instance_id, get, set,
+        nick = "Model instance", blurb = "Elements of one process that name the same one, or none, load a network once and run it in turns; those that name different ones load it each and run it beside each other",
+        builder().mutable_ready())]
+    #[property(name = "stats-interval", type = u32, member = stats_interval, get, set,
+        nick = "Statistics interval", blurb = "Milliseconds between element messages facesr-stats, which hold what `stats` does; 0: none",
+        builder().minimum(0).maximum(3_600_000).default_value(0).mutable_playing())]
     settings: Mutex<Settings>,
 
     #[property(name = "active-provider", type = String, get = Self::active_provider,
@@ -132,6 +145,11 @@ pub struct FaceSr {
     refused: Mutex<Option<String>>,
     /// Apart from the state, which is locked while a frame is under way.
     cancellers: Mutex<Vec<Arc<dyn Cancel>>>,
+    /// How much is done for frames, in live pipelines.
+    ladder: Mutex<Option<Ladder>>,
+    /// What a frame may take in live pipelines, as it is told.
+    latency: Mutex<Option<gst::ClockTime>>,
+    told: Mutex<Option<Instant>>,
 }
 
 impl FaceSr {
@@ -224,6 +242,9 @@ impl FaceSr {
     fn close(&self) {
         *self.state() = State::default();
         self.cancellers.lock().unwrap().clear();
+        *self.ladder.lock().unwrap() = None;
+        *self.latency.lock().unwrap() = None;
+        *self.told.lock().unwrap() = None;
         *self.started.lock().unwrap() = None;
     }
 
@@ -266,13 +287,115 @@ impl FaceSr {
         }
         if settings.is_off() && keeps_size {
             self.obj().set_passthrough(true);
+            self.pace(&settings, input, output);
             return Ok(());
         }
         self.load(&settings, working_bits(input), Some(input))?;
         let restores = self.state().loaded().is_some_and(|loaded| loaded.scale == 1);
         let steadies = settings.temporal_mode != TemporalMode::Off;
         self.obj().set_passthrough(keeps_size && !restores && !steadies && !self.state().has_faces());
-        self.state().negotiate(input, output).map_err(|err| Failure::Caps(err.to_string()))
+        self.state().negotiate(input, output).map_err(|err| Failure::Caps(err.to_string()))?;
+        self.pace(&settings, input, output);
+        Ok(())
+    }
+
+    /// Prepares for video that does not wait, where it does not.
+    fn pace(&self, settings: &Settings, input: &VideoInfo, output: &VideoInfo) {
+        let is_live = !self.obj().is_passthrough() && live::is_live(self.obj().sink_pad());
+        let frame = is_live.then(|| live::frame(input));
+        let ladder = frame.map(|frame| {
+            let efforts = self.efforts(settings);
+            let mut ladder = Ladder::new(&efforts, frame.seconds_f64(), 1e-9 * settings.max_lateness as f64);
+            let [network, light] = self.state().expected_times(size(input), size(output));
+            let expected = [(Effort::Full, network), (Effort::NoFaces, network), (Effort::Light, light)];
+            let known = expected.into_iter().filter_map(|(effort, time)| Some((effort, time?.as_secs_f64())));
+            ladder.expect(&known.collect::<Vec<_>>());
+            ladder
+        });
+        *self.ladder.lock().unwrap() = ladder;
+        if std::mem::replace(&mut *self.latency.lock().unwrap(), frame) != frame {
+            let message = gst::message::Latency::builder().src(&*self.obj()).build();
+            // Fails only for an element without a bus, which nobody listens to.
+            let _ = self.obj().post_message(message);
+        }
+    }
+
+    /// What can be done for a frame, most first.
+    fn efforts(&self, settings: &Settings) -> Vec<Effort> {
+        let mut efforts = vec![Effort::Full];
+        if self.state().faces_done().0.is_some() {
+            efforts.push(Effort::NoFaces);
+        }
+        let loaded =
+            self.state().loaded().map(|loaded| (loaded.model.clone(), loaded.active.provider, loaded.scale));
+        let Some((model, provider, scale)) = loaded else { return efforts };
+        let fallbacks = &mut self.stats.lock().unwrap().fallbacks;
+        fallbacks.retain(|line| !line.starts_with(NO_LIGHT));
+        let light = registry::light(&model, provider == Provider::Cpu).filter(|_| scale > 1);
+        let opened = light.map(|light| {
+            let enhance = settings.enhance(crate::plugin::folder());
+            self.state().open_light(&enhance, light)
+        });
+        match opened {
+            Some(Ok(())) => efforts.push(Effort::Light),
+            Some(Err(error)) => fallbacks.push(format!("{NO_LIGHT}: {error}")),
+            None => {}
+        }
+        *self.cancellers.lock().unwrap() = self.state().cancellers();
+        if scale > 1 {
+            efforts.push(Effort::Resampled);
+        }
+        efforts
+    }
+
+    /// Seconds of running time now, and those at which a frame is due.
+    fn times(&self, frame: &gst::BufferRef) -> Option<(f64, f64)> {
+        let now = self.obj().current_running_time()?;
+        let segment = self.obj().segment();
+        let due = segment.downcast_ref::<gst::ClockTime>()?.to_running_time(frame.pts()?)?;
+        Some((now.seconds_f64(), due.seconds_f64()))
+    }
+
+    /// How much is done for a frame; says so where it is less, or more, than for the last.
+    fn effort(&self, frame: &gst::BufferRef, patience: u64) -> Effort {
+        let mut ladder = self.ladder.lock().unwrap();
+        let Some(ladder) = ladder.as_mut().filter(|_| self.obj().property::<bool>("qos")) else {
+            return Effort::Full;
+        };
+        let Some((now, due)) = self.times(frame) else { return Effort::Full };
+        let before = ladder.effort();
+        let effort = ladder.choose(now, now - due, 1e-9 * patience as f64);
+        if effort != before {
+            gst::info!(CAT, imp = self, "from {before:?} to {effort:?}, {:.0} ms late", 1e3 * (now - due));
+            let quality = (1e6 * ladder.quality()) as i32;
+            let values = ((1e9 * (now - due)) as i64, ladder.proportion(), quality);
+            let stats = self.stats.lock().unwrap();
+            messages::post_qos(self.obj().upcast_ref(), frame, due, values, stats.qos());
+        }
+        effort
+    }
+
+    /// Takes note of what a frame took.
+    fn took(&self, time: Duration, report: &Report) {
+        // Of frames that are like the one before, only a copy is made.
+        if report.look == Look::Repeated {
+            return;
+        }
+        if let (Some(ladder), Some(now)) =
+            (&mut *self.ladder.lock().unwrap(), self.obj().current_running_time())
+        {
+            ladder.done(now.seconds_f64(), time.as_secs_f64(), report.faces.restoring.as_secs_f64());
+        }
+    }
+
+    /// Posts the statistics when it is time to.
+    fn tell_stats(&self, interval: u32) {
+        let mut told = self.told.lock().unwrap();
+        let is_due = told.is_none_or(|told| told.elapsed() >= Duration::from_millis(interval.into()));
+        if interval > 0 && is_due {
+            *told = Some(Instant::now());
+            messages::post_stats(self.obj().upcast_ref(), self.stats.lock().unwrap().structure());
+        }
     }
 
     /// Pixels of the output for each of the input, across and down.
@@ -298,7 +421,10 @@ impl ObjectSubclass for FaceSr {
     const NAME: &'static str = "GstFaceSr";
     type Type = super::FaceSr;
     type ParentType = gst_video::VideoFilter;
+    type Interfaces = (gst::Preset,);
 }
+
+impl PresetImpl for FaceSr {}
 
 impl ObjectImpl for FaceSr {
     fn properties() -> &'static [glib::ParamSpec] {
@@ -306,7 +432,7 @@ impl ObjectImpl for FaceSr {
         static PROPERTIES: Lazy<Vec<glib::ParamSpec>> = Lazy::new(|| {
             let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                 .nick("Statistics")
-                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000 frames that began a scene), noise (levels of 255, last frame), past-share (mean), stages-ms (mean of upscale, motion, blend), faces (max, mean, tracks, restored, failed, guarded, restorer, guard, parser), fallbacks")
+                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000 frames that began a scene), noise (levels of 255, last frame), past-share (mean), stages-ms (mean of upscale, motion, blend), faces (max, mean, tracks, restored, failed, guarded, restorer, guard, parser), fallbacks, users (elements that share the network), effort (full, faces-skipped, light-network, resampled: what is done for a frame now) and efforts (frames of each)")
                 .read_only()
                 .build();
             FaceSr::derived_properties().iter().cloned().chain([stats]).collect()
@@ -403,6 +529,7 @@ impl BaseTransformImpl for FaceSr {
         match event.view() {
             gst::EventView::FlushStart(_) => self.cancel(),
             gst::EventView::FlushStop(_) => {
+                self.ladder.lock().unwrap().iter_mut().for_each(Ladder::forget_times);
                 self.state().forget();
                 self.resume();
             }
@@ -411,6 +538,32 @@ impl BaseTransformImpl for FaceSr {
             _ => {}
         }
         self.parent_sink_event(event)
+    }
+
+    fn src_event(&self, event: gst::Event) -> bool {
+        if let gst::EventView::Qos(qos) = event.view() {
+            let late = qos.get().2 as f64 * 1e-9;
+            if let (Some(ladder), Some(now)) =
+                (&mut *self.ladder.lock().unwrap(), self.obj().current_running_time())
+            {
+                ladder.tell(now.seconds_f64(), late);
+            }
+            // The base class would leave out frames: here, less is done for them, and only where video is live.
+            return self.obj().sink_pad().push_event(event);
+        }
+        self.parent_src_event(event)
+    }
+
+    fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
+        if !BaseTransformImplExt::parent_query(self, direction, query) {
+            return false;
+        }
+        if let (gst::PadDirection::Src, gst::QueryViewMut::Latency(latency)) = (direction, query.view_mut()) {
+            if let ((true, least, most), Some(own)) = (latency.result(), *self.latency.lock().unwrap()) {
+                latency.set(true, least + own, most.map(|most| most + own));
+            }
+        }
+        true
     }
 
     fn transform(
@@ -485,17 +638,24 @@ impl VideoFilterImpl for FaceSr {
         outframe: &mut VideoFrameRef<&mut gst::BufferRef>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         // Not the copy of the start: these may change at any time.
-        let controls = self.settings.lock().unwrap().controls();
+        let (mut controls, patience, interval) = {
+            let settings = self.settings.lock().unwrap();
+            (settings.controls(), settings.max_lateness, settings.stats_interval)
+        };
+        controls.effort = self.effort(inframe.buffer(), patience);
+        let started = Instant::now();
         let done = self.state().process(inframe, outframe, &controls);
         match done {
             Ok(report) => {
-                let (number, warnings) = self.stats.lock().unwrap().count(&report);
+                self.took(started.elapsed(), &report);
+                let (number, warnings) = self.stats.lock().unwrap().count(&report, controls.effort);
                 if report.look == (Look::First { cut: true }) {
                     messages::post_cut(self.obj().upcast_ref(), number, inframe.buffer().pts());
                 }
                 for warning in warnings {
                     gst::element_imp_warning!(self, gst::StreamError::Failed, ("{warning}"));
                 }
+                self.tell_stats(interval);
                 Ok(gst::FlowSuccess::Ok)
             }
             Err(Failure::Unavailable(EnhanceError::Infer(InferError::Cancelled))) => {

@@ -2,6 +2,7 @@
 //! from it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::glib;
@@ -14,6 +15,7 @@ use crate::enhance::{self, Controls, EnhanceError, Enhancer, Loaded, Report};
 use crate::face::detect::Detection;
 use crate::face::helpers::Helpers;
 use crate::face::track::Track;
+use crate::image::Size;
 use crate::infer::Cancel;
 use crate::infer::onnx::TensorSample;
 use crate::plugin::frame::{Conversion, Direction};
@@ -117,6 +119,7 @@ pub fn describe(loaded: Option<&Loaded>, stats: &mut Stats) {
     stats.fallbacks.retain(|line| !line.starts_with(NOT_TAKEN));
     let Some(loaded) = loaded else { return };
     stats.model = loaded.model.clone();
+    stats.users = Some(loaded.users.clone());
     stats.provider = loaded.active.describe();
     stats.runtime = format!("{} ({})", loaded.runtime.path.display(), loaded.runtime.found_by);
     if !loaded.active.refused.is_empty() {
@@ -171,6 +174,24 @@ impl State {
             Self::Empty => {}
             Self::Eight(lane) => lane.forget(),
             Self::Sixteen(lane) => lane.forget(),
+        }
+    }
+
+    /// Loads a network for frames that have no time for the other.
+    pub fn open_light(&mut self, settings: &enhance::Settings, model: &str) -> Result<(), EnhanceError> {
+        match self {
+            Self::Empty => Ok(()),
+            Self::Eight(lane) => lane.enhancer.open_light(settings, model),
+            Self::Sixteen(lane) => lane.enhancer.open_light(settings, model),
+        }
+    }
+
+    /// About how long the networks will take for a frame, the one that is set and the light one.
+    pub fn expected_times(&mut self, input: Size, output: Size) -> [Option<Duration>; 2] {
+        match self {
+            Self::Empty => [None; 2],
+            Self::Eight(lane) => lane.enhancer.expected_times(input, output),
+            Self::Sixteen(lane) => lane.enhancer.expected_times(input, output),
         }
     }
 

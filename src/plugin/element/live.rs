@@ -11,6 +11,9 @@ use crate::model::registry::{self, Live};
 /// How the entry of `fallbacks` begins that says why `auto` passed a network over.
 pub const TOO_SLOW: &str = "too slow live on this processor";
 
+/// How the entry of `fallbacks` begins that says why frames that come late are resampled at once.
+pub const NO_LIGHT: &str = "no light network for frames that come late";
+
 /// Frames a second of live video that tells no rate: it is usually that of a camera.
 const USUAL_RATE: f64 = 30.0;
 
@@ -20,12 +23,21 @@ pub fn is_live(pad: &gst::Pad) -> bool {
     pad.peer_query(&mut query) && query.result().0
 }
 
-/// What the video asks of a processor with so many threads, 0 for all.
-pub fn demand(video: &VideoInfo, threads: u32) -> Live {
-    let rate = match video.fps() {
+/// How long a frame lasts.
+pub fn frame(video: &VideoInfo) -> gst::ClockTime {
+    gst::ClockTime::from_nseconds((1e9 / rate(video)) as u64)
+}
+
+fn rate(video: &VideoInfo) -> f64 {
+    match video.fps() {
         rate if rate.numer() > 0 => f64::from(rate.numer()) / f64::from(rate.denom()),
         _ => USUAL_RATE,
-    };
+    }
+}
+
+/// What the video asks of a processor with so many threads, 0 for all.
+pub fn demand(video: &VideoInfo, threads: u32) -> Live {
+    let rate = rate(video);
     let cores = match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads as usize,

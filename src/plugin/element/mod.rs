@@ -3,6 +3,7 @@
 
 mod caps;
 mod imp;
+mod ladder;
 mod lane;
 mod live;
 mod regions;
@@ -15,5 +16,6 @@ use gstreamer_video as gst_video;
 glib::wrapper! {
     /// The element `facesr`.
     pub struct FaceSr(ObjectSubclass<imp::FaceSr>)
-        @extends gst_video::VideoFilter, gst_base::BaseTransform, gstreamer::Element, gstreamer::Object;
+        @extends gst_video::VideoFilter, gst_base::BaseTransform, gstreamer::Element, gstreamer::Object,
+        @implements gstreamer::Preset;
 }

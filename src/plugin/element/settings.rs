@@ -139,6 +139,9 @@ pub const MEMORY_LIMIT: u32 = 2048;
 /// Default of `scene-cut-threshold`, the detector's own.
 pub const SCENE_CUT_THRESHOLD: f64 = 0.7;
 
+/// Default of `max-lateness`, ns: what people who talk to each other hardly notice.
+pub const MAX_LATENESS: u64 = 100_000_000;
+
 /// Values of the properties.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -169,6 +172,9 @@ pub struct Settings {
     pub face_detect_interval: u32,
     pub face_min_size: u32,
     pub face_max: u32,
+    pub max_lateness: u64,
+    pub model_instance_id: Option<String>,
+    pub stats_interval: u32,
 }
 
 impl Default for Settings {
@@ -201,6 +207,9 @@ impl Default for Settings {
             face_detect_interval: 5,
             face_min_size: 24,
             face_max: 16,
+            max_lateness: MAX_LATENESS,
+            model_instance_id: None,
+            stats_interval: 0,
         }
     }
 }
@@ -244,6 +253,7 @@ impl Settings {
     /// What may change from frame to frame.
     pub fn controls(&self) -> enhance::Controls {
         enhance::Controls {
+            effort: enhance::Effort::Full,
             temporal: temporal::Controls {
                 strength: self.temporal_strength as f32,
                 max_history: self.temporal_max_history,
@@ -268,6 +278,7 @@ impl Settings {
                 device: self.device,
                 cache_dir: self.model_cache_dir.clone(),
                 threads: self.threads as usize,
+                instance: self.model_instance_id.clone().filter(|id| !id.is_empty()),
             },
             runtime: self.runtime.clone(),
             beside,

@@ -1,0 +1,227 @@
+//! Networks that several streams run: loaded once in a process, whoever asks for the same file on the same provider,
+//! and run in turns, first come first served. What is remembered from frame to frame is not here, so that streams
+//! cannot see each other.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, LockResult, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use ort::session::Session;
+
+use super::onnx::Options;
+use super::provider::{Choice, Provider};
+
+/// How long one that waits for its turn may be deaf to being stopped.
+const DEAF: Duration = Duration::from_millis(20);
+
+/// Nodes of a network by the provider that runs them.
+pub(super) type Nodes = Vec<(String, usize)>;
+
+/// A session and those who wait for it.
+pub(super) struct Shared {
+    session: Mutex<Session>,
+    nodes: Nodes,
+    turns: Turns,
+}
+
+impl Shared {
+    /// The nodes by provider.
+    pub(super) fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// Waits for a turn and runs. `None` if it was stopped meanwhile.
+    pub(super) fn run<T>(
+        &self,
+        is_stopped: impl Fn() -> bool,
+        run: impl FnOnce(&mut Session) -> T,
+    ) -> Option<T> {
+        let _turn = self.turns.wait(is_stopped)?;
+        Some(run(&mut whole(self.session.lock())))
+    }
+}
+
+/// How many streams run a network, without keeping it.
+#[derive(Clone)]
+pub struct Users(Weak<Shared>);
+
+impl Users {
+    pub(super) fn of(shared: &Arc<Shared>) -> Self {
+        Self(Arc::downgrade(shared))
+    }
+
+    /// The streams that have it loaded now.
+    pub fn count(&self) -> usize {
+        self.0.strong_count()
+    }
+}
+
+/// What makes two networks the same.
+#[derive(Clone, PartialEq)]
+struct Key {
+    path: PathBuf,
+    length: usize,
+    digest: u64,
+    options: Options,
+}
+
+/// A place for a session: locked while it is loaded, so that those who come meanwhile find it.
+type Place = Arc<Mutex<Weak<Shared>>>;
+
+static PLACES: Mutex<Vec<(Key, Place)>> = Mutex::new(Vec::new());
+
+/// The session of a network that is loaded already, or that `start` loads. `model` is the file as it is run,
+/// `path` where it was read from.
+///
+/// # Errors
+/// What `start` says.
+pub(super) fn session(
+    path: &Path,
+    model: &[u8],
+    provider: Provider,
+    options: &Options,
+    start: impl FnOnce() -> Result<(Session, Nodes), String>,
+) -> Result<Arc<Shared>, String> {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(model);
+    // Who was chosen counts, not who could have been.
+    let options = Options { choice: Choice::Only(provider), ..options.clone() };
+    let key = Key { path: path.into(), length: model.len(), digest: hasher.finish(), options };
+    let place = place(key);
+    let mut place = whole(place.lock());
+    if let Some(shared) = place.upgrade() {
+        return Ok(shared);
+    }
+    let (session, nodes) = start()?;
+    let shared = Arc::new(Shared { session: Mutex::new(session), nodes, turns: Turns::default() });
+    *place = Arc::downgrade(&shared);
+    Ok(shared)
+}
+
+fn place(key: Key) -> Place {
+    let mut places = whole(PLACES.lock());
+    // One that nobody waits for is locked by nobody.
+    places.retain(|(_, place)| Arc::strong_count(place) > 1 || whole(place.lock()).strong_count() > 0);
+    if let Some((_, place)) = places.iter().find(|(known, _)| *known == key) {
+        return place.clone();
+    }
+    let place = Place::default();
+    places.push((key, place.clone()));
+    place
+}
+
+/// A panic elsewhere leaves none of this half done.
+fn whole<T>(locked: LockResult<MutexGuard<'_, T>>) -> MutexGuard<'_, T> {
+    locked.unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Turns in the order of asking. A mutex alone would let the stream that has just had it have it again.
+#[derive(Default)]
+struct Turns {
+    waiting: Mutex<Waiting>,
+    next: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    tickets: VecDeque<u64>,
+    last: u64,
+}
+
+/// A place in the row, the turn itself when it is at its head.
+struct Turn<'a> {
+    turns: &'a Turns,
+    ticket: u64,
+}
+
+impl Turns {
+    fn wait(&self, is_stopped: impl Fn() -> bool) -> Option<Turn<'_>> {
+        let mut waiting = whole(self.waiting.lock());
+        waiting.last += 1;
+        let turn = Turn { turns: self, ticket: waiting.last };
+        waiting.tickets.push_back(turn.ticket);
+        while waiting.tickets.front() != Some(&turn.ticket) {
+            if is_stopped() {
+                // Its end needs the lock.
+                drop(waiting);
+                return None;
+            }
+            let woken = self.next.wait_timeout(waiting, DEAF);
+            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(waiting);
+        Some(turn)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        whole(self.turns.waiting.lock()).tickets.retain(|&ticket| ticket != self.ticket);
+        self.turns.next.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn wait_until(is_true: impl Fn() -> bool) {
+        while !is_true() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn turns_come_in_the_order_of_asking() {
+        let turns = Turns::default();
+        let order = Mutex::new(Vec::new());
+        let row = || turns.waiting.lock().unwrap().tickets.len();
+        std::thread::scope(|scope| {
+            let first = turns.wait(|| false).unwrap();
+            for number in 1..=8 {
+                let (turns, order) = (&turns, &order);
+                scope.spawn(move || {
+                    let _turn = turns.wait(|| false).unwrap();
+                    order.lock().unwrap().push(number);
+                });
+                wait_until(|| row() == 1 + number);
+            }
+            drop(first);
+        });
+        assert_eq!(order.into_inner().unwrap(), (1..=8).collect::<Vec<_>>());
+        assert_eq!(row(), 0);
+    }
+
+    #[test]
+    fn one_that_is_stopped_leaves_the_row_and_holds_nobody_up() {
+        let turns = Turns::default();
+        let stopped = AtomicBool::new(false);
+        let row = || turns.waiting.lock().unwrap().tickets.len();
+        std::thread::scope(|scope| {
+            let first = turns.wait(|| false).unwrap();
+            let gives_up = scope.spawn(|| turns.wait(|| stopped.load(Ordering::SeqCst)).is_none());
+            wait_until(|| row() == 2);
+            let waits = scope.spawn(|| turns.wait(|| false).is_some());
+            wait_until(|| row() == 3);
+            stopped.store(true, Ordering::SeqCst);
+            assert!(gives_up.join().unwrap());
+            drop(first);
+            assert!(waits.join().unwrap());
+        });
+        assert_eq!(row(), 0);
+    }
+
+    #[test]
+    fn a_turn_ends_when_its_run_panics() {
+        let turns = Turns::default();
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _turn = turns.wait(|| false);
+            panic!("a run");
+        }));
+        assert!(panicked.is_err());
+        assert!(turns.wait(|| true).is_some());
+    }
+}
