@@ -43,11 +43,11 @@ struct Seen {
 /// Another stream has the network for longer than a frame lasts, then ends.
 fn ladder(network: &str) -> Result<(), Box<dyn Error>> {
     let live = launch(&format!(
-        "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=128,height=72,framerate={RATE}/1
-         ! facesr name=f model={network} execution-provider=cpu face-mode=off ! fakesink name=sink sync=true"
+        "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=64,height=40,framerate={RATE}/1
+         ! facesr name=f model={network} execution-provider=cpu face-mode=off ! queue ! fakesink sync=true"
     ))?;
     let load = launch(&format!(
-        "videotestsrc pattern=ball ! video/x-raw,format=I420,width=176,height=112
+        "videotestsrc pattern=ball ! video/x-raw,format=I420,width=160,height=96
          ! facesr model={network} execution-provider=cpu face-mode=off temporal-mode=off ! fakesink sync=false"
     ))?;
     let element = live.by_name("f").ok_or("no element")?;
@@ -69,8 +69,9 @@ fn ladder(network: &str) -> Result<(), Box<dyn Error>> {
     std::thread::sleep(Duration::from_secs(PHASES[1]));
     load.set_state(gst::State::Null)?;
     std::thread::sleep(Duration::from_secs(PHASES[2]));
+    let bus = live.bus().ok_or("no bus")?;
+    let messages = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Qos])).count();
     live.set_state(gst::State::Null)?;
-    let messages = std::iter::from_fn(|| live.bus()?.pop_filtered(&[gst::MessageType::Qos])).count();
 
     let seen = seen.lock().unwrap();
     println!(
