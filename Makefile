@@ -96,9 +96,9 @@ test: setup build test-rust test-python
 test-rust: setup metrics build
 	FACESR_PLUGIN_DIR="$(CURDIR)/$(PLUGIN_DIR)" cargo test --release --locked --no-fail-fast
 
-test-python: setup
+test-python: setup build
 	@$(MAKE) --no-print-directory $(TEST_VENV)/ready
-	$(TEST_VENV)/bin/python -m unittest discover --start-directory tests/python
+	FACESR_PLUGIN_DIR="$(CURDIR)/$(PLUGIN_DIR)" $(TEST_VENV)/bin/python -m unittest discover --start-directory tests/python
 
 lint: system
 	cargo fmt --check

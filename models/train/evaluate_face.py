@@ -49,7 +49,7 @@ def main() -> None:
     options.add_argument("--work", type=Path, default=HERE.parents[1] / "build" / "train" / "face")
     options.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "facesr")
     options.add_argument("--threads", type=int, default=2)
-    options.add_argument("--slow", type=int, default=24, help="faces that x4plus enlarges, a quarter of them at the light "
+    options.add_argument("--slow", type=int, default=120, help="faces that x4plus enlarges, a quarter of them at the light "
                          "level: 0.5, 2 and 8 s each; what is compared with it is of the same faces")
     options.add_argument("--perceptual", type=int, default=120, help="faces that LP is taken of (0.2 s each)")
     options.add_argument("--others", action="store_true", help="only make what the other networks make")
