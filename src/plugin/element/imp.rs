@@ -558,10 +558,11 @@ impl BaseTransformImpl for FaceSr {
         if !BaseTransformImplExt::parent_query(self, direction, query) {
             return false;
         }
-        if let (gst::PadDirection::Src, gst::QueryViewMut::Latency(latency)) = (direction, query.view_mut()) {
-            if let ((true, least, most), Some(own)) = (latency.result(), *self.latency.lock().unwrap()) {
-                latency.set(true, least + own, most.map(|most| most + own));
-            }
+        if direction == gst::PadDirection::Src
+            && let gst::QueryViewMut::Latency(latency) = query.view_mut()
+            && let ((true, least, most), Some(own)) = (latency.result(), *self.latency.lock().unwrap())
+        {
+            latency.set(true, least + own, most.map(|most| most + own));
         }
         true
     }
