@@ -3,6 +3,9 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use common::{Bench, element, frame, info, tiny, tree};
 use gst::prelude::*;
 use gst_video::VideoFormat;
@@ -84,6 +87,31 @@ fn late_frames_get_less_and_all_come_out_and_all_is_done_again_when_there_is_tim
     let all = ["full", "faces-skipped", "light-network", "resampled"].map(frames);
     assert_eq!(all.iter().sum::<u64>(), 280);
     assert!(all[3] >= 5);
+}
+
+#[test]
+fn who_is_told_may_ask_for_anything_at_once() {
+    let mut stream = Stream::new(&[("stats-interval", "1")], true);
+    let (element, asked) = (stream.bench.element.clone(), Arc::new(AtomicU32::new(0)));
+    let count = asked.clone();
+    stream.bench.bus.set_sync_handler(move |_, message| {
+        if matches!(message.type_(), gst::MessageType::Qos | gst::MessageType::Element) {
+            let stats: gst::Structure = element.property("stats");
+            assert!(stats.has_field("effort"));
+            element.set_property("max-lateness", 90_000_000_u64);
+            let mut latency = gst::query::Latency::new();
+            assert!(element.static_pad("src").unwrap().query(&mut latency));
+            let late = gst::event::Qos::new(gst::QOSType::Underflow, 1.5, 1, FRAME);
+            element.static_pad("src").unwrap().send_event(late);
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        gst::BusSyncReply::Drop
+    });
+    for late in [0, 0, 0, 500, 500, 0, 0] {
+        stream.frame(late);
+    }
+    assert!(asked.load(Ordering::SeqCst) >= 2);
+    stream.bench.bus.unset_sync_handler();
 }
 
 #[test]

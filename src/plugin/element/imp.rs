@@ -358,19 +358,23 @@ impl FaceSr {
 
     /// How much is done for a frame; says so where it is less, or more, than for the last.
     fn effort(&self, frame: &gst::BufferRef, patience: u64) -> Effort {
-        let mut ladder = self.ladder.lock().unwrap();
-        let Some(ladder) = ladder.as_mut().filter(|_| self.obj().property::<bool>("qos")) else {
+        if !self.obj().property::<bool>("qos") {
             return Effort::Full;
-        };
+        }
         let Some((now, due)) = self.times(frame) else { return Effort::Full };
-        let before = ladder.effort();
-        let effort = ladder.choose(now, now - due, 1e-9 * patience as f64);
+        let (before, effort, proportion, quality) = {
+            let mut ladder = self.ladder.lock().unwrap();
+            let Some(ladder) = ladder.as_mut() else { return Effort::Full };
+            let (before, proportion) = (ladder.effort(), ladder.proportion());
+            let effort = ladder.choose(now, now - due, 1e-9 * patience as f64);
+            (before, effort, proportion, ladder.quality())
+        };
         if effort != before {
             gst::info!(CAT, imp = self, "from {before:?} to {effort:?}, {:.0} ms late", 1e3 * (now - due));
-            let quality = (1e6 * ladder.quality()) as i32;
-            let values = ((1e9 * (now - due)) as i64, ladder.proportion(), quality);
-            let stats = self.stats.lock().unwrap();
-            messages::post_qos(self.obj().upcast_ref(), frame, due, values, stats.qos());
+            let values = ((1e9 * (now - due)) as i64, proportion, (1e6 * quality) as i32);
+            // Nothing is locked when a message is posted: who is called for it may ask for anything.
+            let frames = self.stats.lock().unwrap().qos();
+            messages::post_qos(self.obj().upcast_ref(), frame, due, values, frames);
         }
         effort
     }
@@ -390,11 +394,17 @@ impl FaceSr {
 
     /// Posts the statistics when it is time to.
     fn tell_stats(&self, interval: u32) {
-        let mut told = self.told.lock().unwrap();
-        let is_due = told.is_none_or(|told| told.elapsed() >= Duration::from_millis(interval.into()));
-        if interval > 0 && is_due {
-            *told = Some(Instant::now());
-            messages::post_stats(self.obj().upcast_ref(), self.stats.lock().unwrap().structure());
+        let is_due = {
+            let mut told = self.told.lock().unwrap();
+            let is_due = told.is_none_or(|told| told.elapsed() >= Duration::from_millis(interval.into()));
+            if interval > 0 && is_due {
+                *told = Some(Instant::now());
+            }
+            interval > 0 && is_due
+        };
+        if is_due {
+            let stats = self.stats.lock().unwrap().structure();
+            messages::post_stats(self.obj().upcast_ref(), stats);
         }
     }
 
