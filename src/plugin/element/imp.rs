@@ -442,7 +442,7 @@ impl ObjectImpl for FaceSr {
         static PROPERTIES: Lazy<Vec<glib::ParamSpec>> = Lazy::new(|| {
             let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                 .nick("Statistics")
-                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000 frames that began a scene), noise (levels of 255, last frame), past-share (mean), stages-ms (mean of upscale, motion, blend), faces (max, mean, tracks, restored, failed, guarded, restorer, guard, parser), fallbacks, users (elements that share the network), effort (full, faces-skipped, light-network, resampled: what is done for a frame now) and efforts (frames of each)")
+                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000), noise (of 255), past-share, stages-ms (upscale, motion, blend), faces, fallbacks, users (who share the network), effort (now: full, faces-skipped, light-network or resampled), efforts (frames of each)")
                 .read_only()
                 .build();
             FaceSr::derived_properties().iter().cloned().chain([stats]).collect()
