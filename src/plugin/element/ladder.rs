@@ -410,6 +410,29 @@ mod tests {
     }
 
     #[test]
+    fn a_rung_that_is_a_little_too_slow_is_not_tried_all_the_time() {
+        let mut stream = Stream::new(&ALL);
+        let frames = stream.play(90.0, costs([1.3, 1.3, 0.1, 0.02], 0.0));
+        let tried = frames.windows(2).filter(|pair| pair[0].1 == Effort::Light && pair[1].1 < Effort::Light);
+        let tried = tried.count() as f64;
+        assert!((10.0..=50.0).contains(&tried), "{tried} times");
+    }
+
+    #[test]
+    fn a_load_that_goes_is_seen_by_what_the_present_rung_costs() {
+        // One that costs ten frames would be tried every five seconds. Only where it was just tried, there is nothing to see.
+        let mut back = 0;
+        for phase in 0..20 {
+            let mut stream = Stream::new(&ALL);
+            stream.play(20.0 + 0.25 * f64::from(phase), costs([10.0, 10.0, 0.6, 0.2], 0.0));
+            stream.play(3.0, costs([0.5, 0.5, 0.03, 0.01], 0.0));
+            let frames = stream.play(1.0, costs([0.5, 0.5, 0.03, 0.01], 0.0));
+            back += u32::from(share(frames, |effort| effort == Effort::Full) == 1.0);
+        }
+        assert!(back >= 17, "{back} of 20");
+    }
+
+    #[test]
     fn one_slow_frame_alone_changes_nothing() {
         let mut stream = Stream::new(&ALL);
         stream.play(2.0, costs([0.5, 0.3, 0.1, 0.02], 0.2));
