@@ -657,6 +657,165 @@ fn interlaced_film_is_refused_until_deinterlaced() {
 
 // ---------------------------------------------------------------- accounts
 
+/// `facesr enhance` with pipes on both sides.
+fn piped(given: &[u8], input: &str, output: &str, options: &[&str]) -> Output {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny/nearest-x2.onnx");
+    let mut command = program();
+    command.args(["enhance", input, output, "--model", model, "--execution-provider", "cpu"]).args(options);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = command.spawn().expect("the program starts");
+    let mut stdin = running.stdin.take().unwrap();
+    let given = given.to_vec();
+    // Whoever refuses IN does not read it.
+    let feeder = std::thread::spawn(move || drop(std::io::Write::write_all(&mut stdin, &given)));
+    let done = running.wait_with_output().unwrap();
+    feeder.join().unwrap();
+    done
+}
+
+/// Frames of 33x17 in a raw stream, each of one value, as wide samples where `wide`.
+fn raw_stream(words: &str, samples: usize, wide: bool, frames: u16) -> Vec<u8> {
+    let mut stream = format!("YUV4MPEG2 W33 H17 F30000:1001 A4:3 {words}\n").into_bytes();
+    for frame in 0..frames {
+        stream.extend(b"FRAME\n");
+        let value = 110 + 10 * (frame % 5);
+        let sample = if wide { (4 * value).to_le_bytes().to_vec() } else { vec![value as u8] };
+        stream.extend(sample.iter().cycle().take(samples * sample.len()));
+    }
+    stream
+}
+
+#[test]
+fn raw_pictures_go_through_pipes_in_every_format_with_rate_shape_and_range() {
+    let full = 33 * 17;
+    let (half, quarter) = (17 * 17, 17 * 9);
+    let large = 66 * 34;
+    for (words, samples, larger, wide, tag) in [
+        ("C420jpeg", full + 2 * quarter, large + 2 * 33 * 17, false, "C420jpeg"),
+        ("C420mpeg2 XYSCSS=420MPEG2", full + 2 * quarter, large + 2 * 33 * 17, false, "C420mpeg2"),
+        ("C422 XCOLORRANGE=FULL", full + 2 * half, large + 2 * 33 * 34, false, "C422"),
+        ("C444", 3 * full, 3 * large, false, "C444"),
+        ("C420p10 XYSCSS=420P10", full + 2 * quarter, large + 2 * 33 * 17, true, "C420p10"),
+        ("C422p10", full + 2 * half, large + 2 * 33 * 34, true, "C422p10"),
+        ("C444p10 XCOLORRANGE=FULL", 3 * full, 3 * large, true, "C444p10"),
+        ("Cmono XCOLORRANGE=FULL", full, large, false, "Cmono"),
+    ] {
+        let done = piped(&raw_stream(words, samples, wide, 5), "-", "-", &["--temporal-mode", "off"]);
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{words}: {said}");
+        assert!(said.contains("standard output: 5 frames"), "{words}: {said}");
+        let end = done.stdout.iter().position(|&byte| byte == b'\n').unwrap();
+        let header = String::from_utf8_lossy(&done.stdout[..end]).into_owned();
+        let range = if words.contains("FULL") { "XCOLORRANGE=FULL" } else { "XCOLORRANGE=LIMITED" };
+        for word in ["YUV4MPEG2", "W66", "H34", "F30000:1001", "A4:3", range, tag] {
+            assert!(header.split(' ').any(|found| found == word), "{words}: no {word} in {header}");
+        }
+        let frame = 6 + larger * if wide { 2 } else { 1 };
+        assert_eq!(done.stdout.len() - end - 1, 5 * frame, "{words}");
+        for (number, frame) in done.stdout[end + 1..].chunks(frame).enumerate() {
+            assert_eq!(&frame[..6], b"FRAME\n", "{words}");
+            let value = 110 + 10 * number as i32;
+            let (found, wanted) = if wide {
+                (i32::from(u16::from_le_bytes([frame[6], frame[7]])), 4 * value)
+            } else {
+                (i32::from(frame[6]), value)
+            };
+            assert!((found - wanted).abs() <= 1, "{words}: {found} instead of {wanted} in frame {number}");
+        }
+    }
+}
+
+#[test]
+fn films_go_out_through_a_pipe_and_come_in_through_one() {
+    let folder = folder();
+    let (film, doubled, raw) =
+        (folder.path().join("in.mp4"), folder.path().join("out.mkv"), folder.path().join("out.y4m"));
+    mp4(&film);
+    let out = piped(b"", film.to_str().unwrap(), "-", &[]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success() && said.contains("dropped: y4m holds the picture alone"), "{said}");
+    assert!(
+        out.stdout.starts_with(b"YUV4MPEG2 W128 H96 F25:1 XCOLORRANGE=LIMITED C444p10\n"),
+        "{:?}",
+        &out.stdout[..64]
+    );
+    // The same in a file, byte for byte.
+    enhanced(&film, &raw, &["--lossless"]);
+    assert!(std::fs::read(&raw).unwrap() == out.stdout, "the file is another one");
+    // And in again, from either.
+    let back = piped(&out.stdout, "-", doubled.to_str().unwrap(), &[]);
+    assert!(back.status.success(), "{}", String::from_utf8_lossy(&back.stderr));
+    let from_pipe = read(&doubled, "decodebin");
+    enhanced(&raw, &doubled, &["--overwrite"]);
+    for found in [from_pipe, read(&doubled, "decodebin")] {
+        assert_eq!((found.video().size(), found.video().times.len()), ((256, 192), 25));
+    }
+}
+
+#[test]
+fn pipes_that_hold_something_else_are_refused_in_one_line() {
+    let folder = folder();
+    let out = folder.path().join("out.mkv");
+    let out = out.to_str().unwrap();
+    for (given, output, options, code, words) in [
+        (&b""[..], out, &[][..], 3, "is empty"),
+        (b"\0\0\0 ftypisom", out, &[], 3, "ffmpeg -i FILE"),
+        (b"YUV4MPEG2 W8 H8 F25:1 C420p16\n", "-", &[], 3, "12 bits"),
+        (b"YUV4MPEG2 W8 H8 F25:1 It Cmono\nFRAME\n", "-", &[], 3, "--deinterlace"),
+        (b"YUV4MPEG2 W8 H8 F25:1 Cmono\n", "-", &[], 3, "no frame"),
+        (b"YUV4MPEG2 W8 H8 F25:1 Cmono\n", "-", &["--progress", "json"], 2, "--stats"),
+        (b"YUV4MPEG2 W8 H8 F25:1 Cmono\n", "-", &["--encoder", "x264enc"], 2, ".mkv"),
+        (b"YUV4MPEG2 W8 H8 F25:1 Cmono\n", "out.png", &[], 2, "is a video"),
+    ] {
+        let done = piped(given, "-", output, options);
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!((done.status.code(), said.lines().count()), (Some(code), 1), "{said}");
+        assert!(said.contains(words), "no `{words}` in: {said}");
+        assert!(done.stdout.is_empty(), "{said}");
+    }
+    assert_no_leftovers(folder.path());
+}
+
+#[test]
+fn a_pipe_that_breaks_off_keeps_what_came_before() {
+    let folder = folder();
+    let out = folder.path().join("out.mkv");
+    let mut given = raw_stream("Cmono", 33 * 17, false, 5);
+    given.truncate(given.len() - 100);
+    let done = piped(&given, "-", out.to_str().unwrap(), &[]);
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    assert!(said.contains("ends within frame 4") && said.contains("is kept: 4 frames"), "{said}");
+    assert_eq!(read(&out, "decodebin").video().times.len(), 4);
+}
+
+#[test]
+fn a_reader_that_goes_ends_the_work_in_one_line() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny/nearest-x2.onnx");
+    let folder = folder();
+    let given = folder.path().join("in.y4m");
+    std::fs::write(&given, raw_stream("C444", 3 * 33 * 17, false, 15)).unwrap();
+    let mut command = program();
+    command.arg("enhance").arg(&given).args(["-", "--scale", "8", "--model", model]);
+    let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(running.stdout.take());
+    let done = running.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!((done.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("nobody reads it any more"), "{said}");
+}
+
+#[test]
+fn times_that_a_raw_stream_cannot_hold_are_warned_of() {
+    let folder = folder();
+    let (film, raw) = (folder.path().join("in.mkv"), folder.path().join("out.y4m"));
+    irregular(&film, "matroskamux", "25/1");
+    let said = enhanced(&film, &raw, &[]);
+    assert_eq!(said.matches("do not fit it").count(), 1, "{said}");
+    mp4(&film);
+    assert!(!enhanced(&film, &raw, &["--overwrite"]).contains("do not fit"));
+}
+
 #[test]
 fn statistics_and_json_lines_tell_what_ran() {
     let folder = folder();

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use gstreamer as gst;
 
+use super::y4m;
 use crate::failure::Failure;
 
 /// x264 by quality. `qual` takes `bitrate` as a ceiling unless the buffer that
@@ -45,7 +46,9 @@ pub struct Container {
     pub extensions: &'static [&'static str],
     /// Stills or films.
     pub content: Content,
-    /// Factory of the muxer; a still picture has none.
+    /// Pictures as they are, without an encoder, which pipes can carry; only these have no other tracks.
+    pub is_raw: bool,
+    /// Factory of the muxer; a still picture has none, nor have raw pictures.
     pub muxer: Option<&'static str>,
     /// Raw video that the encoder is given.
     pub raw: &'static str,
@@ -72,6 +75,7 @@ pub static CONTAINERS: &[Container] = &[
     Container {
         extensions: &["mp4", "m4v"],
         content: Content::Film,
+        is_raw: false,
         muxer: Some("mp4mux"),
         raw: PLAYABLE,
         needs_even_size: true,
@@ -86,6 +90,7 @@ pub static CONTAINERS: &[Container] = &[
     Container {
         extensions: &["mov"],
         content: Content::Film,
+        is_raw: false,
         muxer: Some("qtmux"),
         raw: PLAYABLE,
         needs_even_size: true,
@@ -100,6 +105,7 @@ pub static CONTAINERS: &[Container] = &[
     Container {
         extensions: &["mkv"],
         content: Content::Film,
+        is_raw: false,
         muxer: Some("matroskamux"),
         raw: PLAYABLE,
         needs_even_size: true,
@@ -114,6 +120,7 @@ pub static CONTAINERS: &[Container] = &[
     Container {
         extensions: &["webm"],
         content: Content::Film,
+        is_raw: false,
         muxer: Some("webmmux"),
         raw: PLAYABLE,
         needs_even_size: false,
@@ -126,8 +133,24 @@ pub static CONTAINERS: &[Container] = &[
         has_markup: true,
     },
     Container {
+        extensions: &["y4m"],
+        content: Content::Film,
+        is_raw: true,
+        muxer: None,
+        raw: "video/x-raw",
+        needs_even_size: false,
+        encoder: "identity",
+        lossless: Some("identity"),
+        audio_encoder: "",
+        audio_codec: "",
+        has_timescale: false,
+        has_chapters: false,
+        has_markup: false,
+    },
+    Container {
         extensions: &["png"],
         content: Content::Still,
+        is_raw: false,
         muxer: None,
         raw: "video/x-raw",
         needs_even_size: false,
@@ -142,6 +165,7 @@ pub static CONTAINERS: &[Container] = &[
     Container {
         extensions: &["jpg", "jpeg"],
         content: Content::Still,
+        is_raw: false,
         muxer: None,
         raw: "video/x-raw",
         needs_even_size: false,
@@ -156,13 +180,16 @@ pub static CONTAINERS: &[Container] = &[
 ];
 
 impl Container {
-    /// The kind of file that `out` names.
+    /// The kind of file that `out` names; what standard output takes is raw.
     pub fn of(out: &Path) -> Result<&'static Container, Failure> {
-        let extension = out.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let extension = match y4m::is_standard(out) {
+            true => "y4m".into(),
+            false => out.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default(),
+        };
         CONTAINERS.iter().find(|container| container.extensions.contains(&extension.as_str())).ok_or_else(
             || {
                 Failure::Usage(format!(
-                    "{}: OUT must end in one of {}",
+                    "{}: OUT must end in one of {}, or be - for YUV4MPEG2 on standard output",
                     out.display(),
                     all_extensions(|_| true)
                 ))
@@ -174,6 +201,9 @@ impl Container {
     /// container's usual one.
     pub fn video_encoder<'a>(&'a self, own: Option<&'a str>, lossless: bool) -> Result<&'a str, Failure> {
         match (own, lossless) {
+            (Some(own), _) if self.is_raw => Err(Failure::Usage(format!(
+                "--encoder {own}: .y4m and standard output hold pictures that are not encoded; name a .mkv or .mp4"
+            ))),
             (Some(own), _) => Ok(own),
             (None, false) => Ok(self.encoder),
             (None, true) => self.lossless.ok_or_else(|| {

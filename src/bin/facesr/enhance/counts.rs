@@ -17,6 +17,8 @@ pub struct Counts {
     position: AtomicU64,
     /// Where the stream that lasts longest ends, as far as read, in nanoseconds.
     end: AtomicU64,
+    /// Bytes written to OUT, where the program does it itself.
+    written: AtomicU64,
 }
 
 impl Counts {
@@ -44,6 +46,16 @@ impl Counts {
                 shared.end.fetch_max(end.nseconds(), Ordering::Relaxed);
             }
         });
+    }
+
+    /// Counts bytes that were written to OUT.
+    pub fn wrote(&self, bytes: u64) {
+        self.written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes written to OUT, where the program does it itself.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Frames that went into the element.

@@ -53,6 +53,14 @@ impl Output {
         self.part.path()
     }
 
+    /// The file itself, to write into.
+    pub fn writer(&self) -> Result<File, Failure> {
+        let shown = self.path.display();
+        let cannot =
+            |err: std::io::Error| Failure::Failed(format!("{shown}: cannot be written: {}", plain(&err)));
+        self.part.as_file().try_clone().map_err(cannot)
+    }
+
     /// Bytes written so far.
     pub fn size(&self) -> u64 {
         self.part.as_file().metadata().map_or(0, |about| about.size())

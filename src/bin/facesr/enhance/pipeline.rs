@@ -5,6 +5,8 @@
 //!                          |                              - facesr - queue - videoconvert - encoder - muxer - filesink
 //!                          `- sound, subtitles, untouched --------------------------------------------'
 //! ```
+//!
+//! Raw pictures have a source instead of everything before the first queue, or a sink instead of the encoder and everything behind.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use super::parts::{
     src_pad,
 };
 use super::streams::{Handling, Plan, Track};
-use super::{Arguments, colour, duration, text};
+use super::{Arguments, colour, duration, text, y4m};
 use crate::failure::Failure;
 
 /// The factory that does the work.
@@ -59,37 +61,49 @@ pub struct Graph {
     pub counts: Arc<Counts>,
     /// Elements that read IN; what fails in them is IN's fault.
     pub readers: Vec<gst::Element>,
+    /// Where what is made goes.
+    pub sink: gst::Element,
+    /// What was written cannot be taken back.
+    pub is_piped: bool,
     /// Where an end of stream, put in by hand, reaches every track's muxer pad.
     pub drains: Vec<gst::Pad>,
 }
 
+/// Both ends of a pipeline.
+pub struct Ends {
+    /// IN, where it is raw pictures; a file that GStreamer reads else.
+    pub frames: Option<y4m::read::Reader>,
+    /// OUT.
+    pub sink: gst::Element,
+}
+
+/// Writes what it gets into a file.
+pub fn file_sink(path: &Path) -> Result<gst::Element, Failure> {
+    let sink = make("filesink")?;
+    sink.set_property("location", path);
+    sink.set_property("sync", false);
+    // Nothing waits for a first frame: were IN's damage found before it, the pipeline would stay half started.
+    sink.set_property("async", false);
+    Ok(sink)
+}
+
 impl Graph {
-    /// Builds everything from IN to the file `part`.
+    /// Builds everything from IN to OUT.
     pub fn build(
         input: &Input,
         plan: &Plan,
         container: &Container,
         arguments: &Arguments,
-        part: &Path,
+        ends: Ends,
+        counts: Arc<Counts>,
     ) -> Result<Graph, Failure> {
         let enhancer = make(ENHANCER)?;
         arguments.element.apply(&enhancer)?;
-        let source = make("filesrc")?;
-        source.set_property("location", &input.path);
-        let parse = make("parsebin")?;
-        let queue = make("multiqueue")?;
-        queue.set_property("max-size-buffers", 0u32);
-        queue.set_property("max-size-bytes", QUEUED_BYTES);
-        queue.set_property("max-size-time", 0u64);
-        let sink = make("filesink")?;
-        sink.set_property("location", part);
-        sink.set_property("sync", false);
-
+        let Ends { frames, sink } = ends;
         let pipeline = gst::Pipeline::new();
         // Nothing is shown, so nothing has to wait for a clock.
         pipeline.use_clock(None::<&gst::Clock>);
-        join(&pipeline, &[&source, &parse])?;
-        pipeline.add_many([&queue, &sink]).map_err(cannot_join)?;
+        pipeline.add(&sink).map_err(cannot_join)?;
         let end = match container.muxer {
             Some(muxer) => {
                 let muxer = make(muxer)?;
@@ -100,15 +114,61 @@ impl Graph {
                 muxer.link(&sink).map_err(cannot_join)?;
                 muxer
             }
-            None => sink,
+            None => sink.clone(),
         };
         let mut graph = Graph {
             pipeline,
             enhancer,
-            counts: Arc::default(),
-            readers: vec![source, parse.clone()],
+            counts,
+            readers: Vec::new(),
+            sink,
+            is_piped: y4m::is_standard(&arguments.output),
             drains: Vec::new(),
         };
+        match frames {
+            Some(frames) => graph.add_frames(frames, (input, container, arguments), &end)?,
+            None => graph.add_file(input, plan, container, arguments, &end)?,
+        }
+        Ok(graph)
+    }
+
+    /// Raw pictures.
+    fn add_frames(
+        &mut self,
+        frames: y4m::read::Reader,
+        (input, container, arguments): (&Input, &Container, &Arguments),
+        end: &gst::Element,
+    ) -> Result<(), Failure> {
+        let source: gst::Element = frames.element()?.upcast();
+        let queue = queue(PICTURES)?;
+        join(&self.pipeline, &[&source, &queue])?;
+        Counts::watch_end(&self.counts, &src_pad(&source)?);
+        self.readers.push(source);
+        self.drains.push(sink_pad(&queue)?);
+        let goal = goal(("video_%u", Handling::Enhance), container, input, end)?;
+        let tail = self.enhanced(&queue, input, container, arguments)?;
+        link(&src_pad(&tail)?, &goal)
+    }
+
+    /// A file with its tracks.
+    fn add_file(
+        &mut self,
+        input: &Input,
+        plan: &Plan,
+        container: &Container,
+        arguments: &Arguments,
+        end: &gst::Element,
+    ) -> Result<(), Failure> {
+        let source = make("filesrc")?;
+        source.set_property("location", &input.path);
+        let parse = make("parsebin")?;
+        let queue = make("multiqueue")?;
+        queue.set_property("max-size-buffers", 0u32);
+        queue.set_property("max-size-bytes", QUEUED_BYTES);
+        queue.set_property("max-size-time", 0u64);
+        join(&self.pipeline, &[&source, &parse])?;
+        self.pipeline.add(&queue).map_err(cannot_join)?;
+        self.readers.extend([source, parse.clone()]);
         let mut entries = Vec::new();
         for track in &plan.tracks {
             let entry = queue.request_pad_simple("sink_%u").ok_or_else(no_pad)?;
@@ -116,9 +176,9 @@ impl Graph {
             if track.handling == Handling::Enhance && input.has_wrong_colour {
                 colour::forget(&exit);
             }
-            Counts::watch_end(&graph.counts, &exit);
-            let goal = goal(track, container, input, &end)?;
-            graph.add_track(track, &entry, &exit, &goal, (input, container, arguments))?;
+            Counts::watch_end(&self.counts, &exit);
+            let goal = goal((track.pad, track.handling), container, input, end)?;
+            self.add_track(track, &entry, &exit, &goal, (input, container, arguments))?;
             entries.push((track.stream.id.clone(), entry));
         }
         parse.connect_pad_added(move |_, pad| {
@@ -131,7 +191,7 @@ impl Graph {
                 let _ = pad.link_full(entry, gst::PadLinkCheck::empty());
             }
         });
-        Ok(graph)
+        Ok(())
     }
 
     fn add_track(
@@ -265,7 +325,7 @@ impl Graph {
 
 /// The pad that a finished track is linked to.
 fn goal(
-    track: &Track,
+    (template, handling): (&str, Handling),
     container: &Container,
     input: &Input,
     end: &gst::Element,
@@ -273,8 +333,8 @@ fn goal(
     if container.muxer.is_none() {
         return sink_pad(end);
     }
-    let pad = end.request_pad_simple(track.pad).ok_or_else(no_pad)?;
-    if track.handling == Handling::Enhance && container.has_timescale && pad.has_property("trak-timescale") {
+    let pad = end.request_pad_simple(template).ok_or_else(no_pad)?;
+    if handling == Handling::Enhance && container.has_timescale && pad.has_property("trak-timescale") {
         let rate = input.frame_rate().map_or(1, |rate| rate.numer().unsigned_abs());
         pad.set_property("trak-timescale", timescale(rate));
     }

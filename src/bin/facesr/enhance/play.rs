@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
 
 use super::input::Input;
 use super::missing::Missing;
@@ -45,17 +46,20 @@ fn watch(graph: &Graph, input: &Input, progress: &mut Progress) -> Result<Vec<St
     let _ = graph.pipeline.set_state(gst::State::Playing);
     loop {
         if interrupt::asked() {
-            return Err(Failure::Interrupted(format!(
-                "{} frames were done, nothing was written",
-                graph.counts.enhanced()
-            )));
+            let written = if graph.is_piped { "and handed on" } else { "nothing was written" };
+            let frames = graph.counts.enhanced();
+            return Err(Failure::Interrupted(format!("{frames} frames were done, {written}")));
         }
         progress.tick(&graph.counts);
         let Some(message) = bus.timed_pop(TICK) else { continue };
         match message.view() {
             gst::MessageView::Eos(_) => break,
             gst::MessageView::Element(_) => missing.note(&message),
-            gst::MessageView::Warning(warning) if message.src() == Some(graph.enhancer.upcast_ref()) => {
+            gst::MessageView::Warning(warning)
+                if [&graph.enhancer, &graph.sink]
+                    .iter()
+                    .any(|who| message.src() == Some(who.upcast_ref())) =>
+            {
                 warnings.push(one_line(warning.error().message()));
             }
             gst::MessageView::Error(error) => match judge(graph, input, error) {
@@ -102,6 +106,10 @@ fn judge(graph: &Graph, input: &Input, error: &gst::message::Error) -> Result<()
     }
     if cause.matches(gst::ResourceError::NoSpaceLeft) {
         return Err(Failure::Failed("no space left on the disk that OUT is on; nothing was written".into()));
+    }
+    if within(&graph.sink) && graph.sink.is::<gst_app::AppSink>() {
+        // Our own words.
+        return Err(Failure::Failed(one_line(cause.message())));
     }
     let name = source.downcast_ref::<gst::Element>().and_then(|element| element.factory());
     let name = name.map_or_else(|| source.name().to_string(), |factory| factory.name().to_string());

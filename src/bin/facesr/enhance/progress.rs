@@ -14,7 +14,6 @@
 //! tell how long it lasts.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
@@ -85,13 +84,13 @@ impl Progress {
     }
 
     /// The work begins.
-    pub fn start(&mut self, output: &Path) {
+    pub fn start(&mut self, output: &str) {
         self.started = Instant::now();
         if let Shown::Json = self.shown {
             line(&json!({
                 "event": "start",
                 "input": self.input,
-                "output": output.display().to_string(),
+                "output": output,
                 "duration_s": self.duration.map(seconds),
                 "frames_expected": self.frames_expected,
             }));
@@ -143,24 +142,23 @@ impl Progress {
     }
 
     /// OUT is there.
-    pub fn done(&mut self, summary: &Summary, output: &Path, bytes: u64) {
+    pub fn done(&mut self, summary: &Summary, output: &str, bytes: u64) {
         if let Shown::Bar(bar) = &self.shown {
             bar.finish_and_clear();
         }
         for warning in &summary.warnings {
             self.tell("warning", warning);
         }
-        let shown = output.display();
         match &self.shown {
             Shown::Json => {
-                let mut last = json!({ "event": "done", "output": shown.to_string(), "bytes": bytes });
+                let mut last = json!({ "event": "done", "output": output, "bytes": bytes });
                 if let (Value::Object(last), Value::Object(rest)) = (&mut last, summary.to_json()) {
                     last.extend(rest);
                 }
                 line(&last);
             }
             Shown::Nothing => {}
-            Shown::Bar(_) | Shown::Line => eprintln!("facesr: {shown}: {}", summary.sentence()),
+            Shown::Bar(_) | Shown::Line => eprintln!("facesr: {output}: {}", summary.sentence()),
         }
     }
 }

@@ -64,7 +64,9 @@ impl Plan {
     fn add(&mut self, number: usize, stream: &Stream, container: &Container) {
         let media = stream.media();
         let dropped = |why: &str| format!("stream {number} ({media}) is dropped: {why}");
-        let chosen = if stream.is_audio() {
+        let chosen = if container.is_raw {
+            Err(dropped("y4m holds the picture alone"))
+        } else if stream.is_audio() {
             let (caps, parser) = reframed(stream);
             if container.takes("audio_%u", &caps) {
                 Ok(("audio_%u", Handling::Copy(parser)))
