@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use common::{Bench, frame, info, read};
 use gst::prelude::*;
 use gst_video::{
-    ValidVideoTimeCode, VideoCaptionMeta, VideoCaptionType, VideoFormat, VideoMeta,
+    ValidVideoTimeCode, VideoBarMeta, VideoCaptionMeta, VideoCaptionType, VideoFormat, VideoMeta,
+    VideoOverlayComposition, VideoOverlayCompositionMeta, VideoOverlayFormatFlags, VideoOverlayRectangle,
     VideoRegionOfInterestMeta, VideoTimeCodeFlags, VideoTimeCodeMeta,
 };
 use gstreamer as gst;
@@ -43,6 +44,59 @@ fn regions_of_interest_move_with_the_size() {
         assert_eq!(found, expected, "to {downstream}");
         let first = made.iter_meta::<VideoRegionOfInterestMeta>().next().unwrap();
         assert_eq!(first.params().count(), 1, "the parameters of a region are lost");
+    }
+}
+
+#[test]
+fn bars_and_overlays_move_with_the_size() {
+    for (downstream, across, down) in [
+        ("video/x-raw", 2.0, 2.0),
+        ("video/x-raw,width=180,height=60", 6.0, 3.0),
+        ("video/x-raw,width=30,height=20", 1.0, 1.0),
+        ("video/x-raw,width=45,height=50", 1.5, 2.5),
+    ] {
+        let mut bench = Bench::new("nearest-x2", &[]).downstream(downstream);
+        let input = info(VideoFormat::Rgb, 30, 20);
+        bench.info(&input);
+        let mut buffer = frame(&input, |_, _, _| 50);
+        let writable = buffer.get_mut().unwrap();
+        // Two lines above and two below; four columns left and none right.
+        VideoBarMeta::add(writable, 0, true, 2, 19);
+        VideoBarMeta::add(writable, 1, false, 4, 0);
+        let mut text = gst::Buffer::with_size(4 * 4 * 2).unwrap();
+        VideoMeta::add(text.get_mut().unwrap(), gst_video::VideoFrameFlags::empty(), VideoFormat::Bgra, 4, 2)
+            .unwrap();
+        let place = (10, -4, 8, 6);
+        let rectangle = VideoOverlayRectangle::new_raw(
+            &text,
+            place.0,
+            place.1,
+            place.2,
+            place.3,
+            VideoOverlayFormatFlags::empty(),
+        );
+        VideoOverlayCompositionMeta::add(writable, &VideoOverlayComposition::from(rectangle));
+        let made = bench.frame(buffer);
+        let times = |length: f64, factor: f64| (length * factor).round();
+        let bars: Vec<_> = made
+            .iter_meta::<VideoBarMeta>()
+            .map(|bar| (bar.field(), bar.is_letterbox(), bar.bar_data1(), bar.bar_data2()))
+            .collect();
+        let last = times(18.0, down) as u32 + 1;
+        let expected = [(0, true, times(2.0, down) as u32, last), (1, false, times(4.0, across) as u32, 0)];
+        assert_eq!(bars, expected, "to {downstream}");
+        let overlays: Vec<_> = made
+            .iter_meta::<VideoOverlayCompositionMeta>()
+            .flat_map(|meta| meta.overlay_owned().iter().collect::<Vec<_>>())
+            .map(|rectangle| rectangle.render_rectangle())
+            .collect();
+        let expected = (
+            times(10.0, across) as i32,
+            times(-4.0, down) as i32,
+            times(8.0, across) as u32,
+            times(6.0, down) as u32,
+        );
+        assert_eq!(overlays, [expected], "to {downstream}");
     }
 }
 

@@ -227,6 +227,85 @@ fn a_file_is_played_to_its_end_and_seeks_land_where_they_should() {
     pipeline.set_state(gst::State::Null).unwrap();
 }
 
+/// Numbers of the frames that come out of a coded film, from where it is sought to its end: `(number, level)`.
+fn sought(enhanced: bool, rate: f64, flags: gst::SeekFlags, file: &std::path::Path) -> Vec<(u64, u32)> {
+    let facesr = format!("facesr model={} execution-provider=cpu temporal-mode=off !", tiny("nearest-x2"));
+    let pipeline = gst::parse::launch(&format!(
+        "filesrc location={} ! qtdemux ! h264parse ! avdec_h264 ! {} appsink name=sink sync=false qos=false max-buffers=2",
+        file.display(),
+        if enhanced { &facesr } else { "" },
+    ))
+    .unwrap();
+    let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+    let sink = pipeline.by_name("sink").unwrap().downcast::<AppSink>().unwrap();
+    pipeline.set_state(gst::State::Paused).unwrap();
+    pipeline.state(gst::ClockTime::from_seconds(20)).0.unwrap();
+    let (from, to) = match rate > 0.0 {
+        true => (gst::ClockTime::ZERO, gst::ClockTime::NONE),
+        false => (gst::ClockTime::ZERO, Some(gst::ClockTime::from_mseconds(40 * 50))),
+    };
+    let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE | flags;
+    pipeline.seek(rate, flags, gst::SeekType::Set, from, gst::SeekType::Set, to).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let mut seen = vec![];
+    while let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_seconds(20)) {
+        let output = VideoInfo::from_caps(sample.caps().unwrap()).unwrap();
+        let buffer = sample.buffer_owned().unwrap();
+        let level = read(&output, &buffer)[0].values.iter().copied().max().unwrap();
+        seen.push((buffer.pts().unwrap().mseconds().div_ceil(40), level));
+    }
+    assert!(sink.is_eos());
+    assert_eq!(messages(&pipeline.bus().unwrap()), [""; 0]);
+    pipeline.set_state(gst::State::Null).unwrap();
+    seen
+}
+
+#[test]
+fn a_coded_film_is_played_backwards_and_by_its_key_frames_with_every_frame_once() {
+    common::init();
+    let file = tempfile::Builder::new().suffix(".mp4").tempfile().unwrap();
+    let pipeline = gst::parse::launch(&format!(
+        "appsrc name=source format=time caps=video/x-raw,format=GRAY8,width=32,height=32,framerate=25/1 ! videoconvert ! video/x-raw,format=I420 ! x264enc key-int-max=10 bframes=0 qp-min=0 quantizer=1 pass=quant option-string=scenecut=0 ! h264parse ! mp4mux ! filesink location={}",
+        file.path().display()
+    ))
+    .unwrap();
+    let source = pipeline.downcast_ref::<gst::Bin>().unwrap().by_name("source").unwrap();
+    let source = source.downcast::<AppSrc>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let input =
+        VideoInfo::builder(VideoFormat::Gray8, 32, 32).fps(gst::Fraction::new(25, 1)).build().unwrap();
+    for n in 0..50 {
+        let mut buffer = grey(&input, 20 + 4 * n);
+        buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_mseconds(40 * u64::from(n)));
+        buffer.get_mut().unwrap().set_duration(gst::ClockTime::from_mseconds(40));
+        source.push_buffer(buffer).unwrap();
+    }
+    source.end_of_stream().unwrap();
+    let bus = pipeline.bus().unwrap();
+    assert!(bus.timed_pop_filtered(gst::ClockTime::from_seconds(30), &[gst::MessageType::Eos]).is_some());
+    pipeline.set_state(gst::State::Null).unwrap();
+    let trick = gst::SeekFlags::TRICKMODE | gst::SeekFlags::TRICKMODE_KEY_UNITS;
+    let numbers = |seen: &[(u64, u32)]| seen.iter().map(|(number, _)| *number).collect::<Vec<_>>();
+    for (rate, flags) in [
+        (1.0, gst::SeekFlags::empty()),
+        (2.0, gst::SeekFlags::empty()),
+        (-1.0, gst::SeekFlags::empty()),
+        (4.0, trick),
+    ] {
+        let plain = sought(false, rate, flags, file.path());
+        let enhanced = sought(true, rate, flags, file.path());
+        assert_eq!(numbers(&enhanced), numbers(&plain), "rate {rate}");
+        for ((number, before), (_, after)) in plain.iter().zip(&enhanced) {
+            assert!(before.abs_diff(*after) <= 2, "rate {rate}, frame {number}: {after} was {before}");
+        }
+        match rate {
+            4.0 => assert_eq!(plain.len(), 5, "key frames alone: {plain:?}"),
+            -1.0 => assert_eq!(numbers(&plain), (0..50).rev().collect::<Vec<_>>()),
+            _ => assert_eq!(numbers(&plain), (0..50).collect::<Vec<_>>()),
+        }
+    }
+}
+
 #[test]
 fn an_element_starts_and_stops_twenty_times() {
     let element = element("nearest-x2", &[]);

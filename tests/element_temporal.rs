@@ -254,3 +254,30 @@ fn properties_may_change_while_frames_flow() {
     let alone = run(&[("temporal-mode", "off")], [200]).remove(0);
     assert_eq!(samples(&bench, &made), alone);
 }
+
+#[test]
+fn backwards_the_past_is_what_was_shown_before_and_ends_at_every_join() {
+    let (mut bench, input) = bench(&[]);
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_rate(-1.0);
+    segment.set_stop(gst::ClockTime::from_seconds(4));
+    assert!(bench.harness.push_event(gst::event::Segment::new(&segment)));
+    // Decoders give a group of pictures from its last to its first, and mark where another begins.
+    let mut shares = vec![];
+    for (n, t) in (0..24).rev().enumerate() {
+        let mut buffer = noisy(&input, t);
+        if n == 12 {
+            buffer.get_mut().unwrap().set_flags(gst::BufferFlags::DISCONT);
+        }
+        bench.frame(buffer);
+        shares.push(bench.stats().get::<f64>("past-share").unwrap() * (n + 1) as f64);
+    }
+    for (n, pair) in shares.windows(2).enumerate() {
+        let has_past = pair[1] - pair[0] > 0.3;
+        assert_eq!(has_past, n + 1 != 12, "frame {} took {} of the past", n + 1, pair[1] - pair[0]);
+    }
+    // A step forwards is none to a neighbour there.
+    let before = bench.stats().get::<f64>("past-share").unwrap() * 24.0;
+    bench.frame(noisy(&input, 1));
+    assert!(bench.stats().get::<f64>("past-share").unwrap() * 25.0 - before < 1e-6);
+}

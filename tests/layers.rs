@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("ort", &["infer"]),
     ("gstreamer", &["plugin", "lib", "bin"]),
+    ("gstreamer_analytics", &["plugin"]),
     ("gstreamer_app", &["bin"]),
     ("gstreamer_base", &["plugin"]),
     ("gstreamer_video", &["plugin", "bin"]),

@@ -13,13 +13,14 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::subclass::prelude::*;
-use gst_video::{VideoFrameRef, VideoInfo, VideoInterlaceMode, VideoRegionOfInterestMeta};
+use gst_video::{VideoFrameRef, VideoInfo, VideoInterlaceMode};
 use once_cell::sync::Lazy;
 
 use super::caps;
 use super::ladder::Ladder;
 use super::lane::{NOT_TAKEN, State, describe};
 use super::live::{self, NO_LIGHT, TOO_SLOW};
+use super::metas;
 use super::regions;
 use super::settings::{
     ExecutionProvider, FaceMode, FaceSource, MAX_LATENESS, MEMORY_LIMIT, SCENE_CUT_THRESHOLD, Settings,
@@ -150,6 +151,8 @@ pub struct FaceSr {
     /// What a frame may take in live pipelines, as it is told.
     latency: Mutex<Option<gst::ClockTime>>,
     told: Mutex<Option<Instant>>,
+    #[cfg(feature = "v1_24")]
+    first_seen: Mutex<super::analytics::FirstSeen>,
 }
 
 impl FaceSr {
@@ -588,7 +591,13 @@ impl BaseTransformImpl for FaceSr {
         }
         let done = self.parent_transform(inbuf, outbuf)?;
         if self.settings().face_source == FaceSource::Detect {
-            regions::attach(self.state().faces(), self.scale(), outbuf);
+            let scale = self.scale();
+            let state = self.state();
+            regions::attach(state.faces(), scale, outbuf);
+            #[cfg(feature = "v1_24")]
+            if let Err(error) = self.first_seen.lock().unwrap().attach(state.faces(), scale, outbuf) {
+                gst::warning!(CAT, imp = self, "faces cannot be attached as detections: {error}");
+            }
         }
         Ok(done)
     }
@@ -599,20 +608,12 @@ impl BaseTransformImpl for FaceSr {
         meta: gst::MetaRef<'a, gst::Meta>,
         inbuf: &'a gst::BufferRef,
     ) -> bool {
-        // Places in the picture move with its size.
-        if meta.tags().iter().any(|tag| tag == "size") {
-            let info = |pad: &gst::Pad| VideoInfo::from_caps(pad.current_caps()?.as_ref()).ok();
-            let from_to = info(self.obj().sink_pad()).zip(info(self.obj().src_pad()));
-            if let Some((from, to)) = from_to {
-                let scale = gst_video::video_meta::VideoMetaTransformScale::new(&from, &to);
-                if meta.transform(outbuf, &scale).is_err() {
-                    gst::debug!(CAT, imp = self, "a {} cannot change its size and is dropped", meta.api());
-                } else if let Some(region) = meta.downcast_ref::<VideoRegionOfInterestMeta>() {
-                    // GStreamer moves the rectangle and drops what is known of it.
-                    if let Some(mut moved) = outbuf.iter_meta_mut::<VideoRegionOfInterestMeta>().last() {
-                        region.params().for_each(|param| moved.add_param(param.to_owned()));
-                    }
-                }
+        let info = |pad: &gst::Pad| VideoInfo::from_caps(pad.current_caps()?.as_ref()).ok();
+        if let Some((from, to)) = info(self.obj().sink_pad()).zip(info(self.obj().src_pad()))
+            && let Some(carried) = metas::carry(&meta, outbuf, &from, &to)
+        {
+            if carried.is_err() {
+                gst::debug!(CAT, imp = self, "a {} cannot change its size and is dropped", meta.api());
             }
             return false;
         }
@@ -655,7 +656,8 @@ impl VideoFilterImpl for FaceSr {
         };
         controls.effort = self.effort(inframe.buffer(), patience);
         let started = Instant::now();
-        let done = self.state().process(inframe, outframe, &controls);
+        let is_reversed = self.obj().segment().rate() < 0.0;
+        let done = self.state().process(inframe, outframe, &controls, is_reversed);
         match done {
             Ok(report) => {
                 self.took(started.elapsed(), &report);

@@ -62,9 +62,13 @@ impl FrameTimes {
         Self { start: buffer.pts(), duration: buffer.duration().or_else(by_rate) }
     }
 
-    /// The other frame comes next: later, and not much. Frames without times are taken for neighbours.
-    fn is_followed_by(&self, next: &Self) -> bool {
-        let (Some(before), Some(after)) = (self.start, next.start) else { return true };
+    /// The other frame comes next: later, or earlier where a stream is played backwards, and not much. Frames without
+    /// times are taken for neighbours.
+    fn is_followed_by(&self, next: &Self, is_reversed: bool) -> bool {
+        let (Some(mut before), Some(mut after)) = (self.start, next.start) else { return true };
+        if is_reversed {
+            std::mem::swap(&mut before, &mut after);
+        }
         let Some(step) = after.checked_sub(before) else { return false };
         let frame = self.duration.or(next.duration).unwrap_or(gst::ClockTime::ZERO);
         step <= LONGEST_PAUSE.max(frame * (LONGEST_GAP + 1))
@@ -99,10 +103,11 @@ impl<S: TensorSample> Lane<S> {
         input: &VideoFrameRef<&gst::BufferRef>,
         output: &mut VideoFrameRef<&mut gst::BufferRef>,
         controls: &Controls,
+        is_reversed: bool,
     ) -> Result<Report, Failure> {
         let no_frame = || Failure::Frame("a frame cannot be mapped as a picture".into());
         let times = FrameTimes::of(input);
-        let is_neighbour = self.times.is_none_or(|before| before.is_followed_by(&times));
+        let is_neighbour = self.times.is_none_or(|before| before.is_followed_by(&times, is_reversed));
         self.times = Some(times);
         if !is_neighbour || input.buffer().flags().contains(gst::BufferFlags::DISCONT) {
             self.enhancer.reset();
@@ -145,17 +150,18 @@ impl State {
         }
     }
 
-    /// Enhances a frame.
+    /// Enhances a frame of a stream that is played forwards or backwards.
     pub fn process(
         &mut self,
         input: &VideoFrameRef<&gst::BufferRef>,
         output: &mut VideoFrameRef<&mut gst::BufferRef>,
         controls: &Controls,
+        is_reversed: bool,
     ) -> Result<Report, Failure> {
         match self {
             Self::Empty => Err(Failure::Frame("a frame came before its format".into())),
-            Self::Eight(lane) => lane.process(input, output, controls),
-            Self::Sixteen(lane) => lane.process(input, output, controls),
+            Self::Eight(lane) => lane.process(input, output, controls, is_reversed),
+            Self::Sixteen(lane) => lane.process(input, output, controls, is_reversed),
         }
     }
 

@@ -1,11 +1,14 @@
 //! The element: negotiation and the way of a buffer. What it does with a frame is
 //! `enhance::Enhancer`.
 
+#[cfg(feature = "v1_24")]
+mod analytics;
 mod caps;
 mod imp;
 mod ladder;
 mod lane;
 mod live;
+mod metas;
 mod regions;
 mod settings;
 

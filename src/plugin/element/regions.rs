@@ -46,7 +46,7 @@ pub fn attach(faces: &[Track], scale: (f32, f32), buffer: &mut gst::BufferRef) {
 pub fn faces(buffer: &gst::BufferRef) -> Vec<Detection> {
     let regions = buffer.iter_meta::<VideoRegionOfInterestMeta>();
     let faces = regions.filter(|region| region.roi_type() == FACE);
-    faces
+    let faces: Vec<_> = faces
         .map(|region| {
             let (x, y, width, height) = region.rect();
             let area = Rect::new(x as f32, y as f32, width as f32, height as f32);
@@ -55,7 +55,13 @@ pub fn faces(buffer: &gst::BufferRef) -> Vec<Detection> {
             let score = score.map_or(1.0, |score| score as f32);
             Detection { score, area, landmarks: landmarks.unwrap_or_else(|| frontal(&area)) }
         })
-        .collect()
+        .collect();
+    #[cfg(feature = "v1_24")]
+    if faces.is_empty() {
+        // Who attaches both says the same twice, and less by these.
+        return super::analytics::faces(buffer, frontal);
+    }
+    faces
 }
 
 fn landmarks(about: &gst::StructureRef) -> Option<Landmarks> {
