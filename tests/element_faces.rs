@@ -305,3 +305,75 @@ fn faces_that_were_found_leave_as_regions_that_move_with_the_size() {
         assert_eq!((count(&bench, "max"), count(&bench, "restored")), (1, 0));
     }
 }
+
+/// What GStreamer 1.24 and later have for detections.
+#[cfg(feature = "v1_24")]
+mod analytics {
+    use gst_analytics::prelude::*;
+    use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, AnalyticsTrackingMtd, RelTypes};
+    use gstreamer_analytics as gst_analytics;
+
+    use super::*;
+
+    /// The detections on a buffer, as type and place.
+    fn detections(buffer: &gst::Buffer) -> Vec<(String, [i32; 4])> {
+        let Some(meta) = buffer.meta::<AnalyticsRelationMeta>() else { return Vec::new() };
+        meta.iter::<AnalyticsODMtd>()
+            .map(|found| {
+                let place = found.location().unwrap();
+                let kind = found.obj_type().unwrap();
+                (kind.as_str().to_string(), [place.x, place.y, place.w, place.h])
+            })
+            .collect()
+    }
+
+    #[test]
+    fn detections_of_others_move_with_the_size_and_faces_among_them_are_taken() {
+        for (downstream, across, down) in [("video/x-raw", 2, 2), ("video/x-raw,width=360,height=100", 3, 1)]
+        {
+            let settings = [("face-source", "meta"), ("face-mode", "detect")];
+            let mut bench = Bench::new("nearest-x2", &settings).downstream(downstream);
+            let input = info(VideoFormat::Rgb, 120, 100);
+            bench.info(&input);
+            let mut buffer = frame(&input, |_, x, y| (100 + x / 2 + y / 3) as u32);
+            let mut meta = AnalyticsRelationMeta::add(buffer.get_mut().unwrap());
+            let kind = |name| gst::glib::Quark::from_str(name);
+            meta.add_od_mtd(kind("face"), 40, 25, 40, 50, 0.9).unwrap();
+            meta.add_od_mtd(kind("car"), 0, 10, 30, 20, 0.5).unwrap();
+            let made = bench.frame(buffer);
+            let expected = [("face", [40, 25, 40, 50]), ("car", [0, 10, 30, 20])]
+                .map(|(kind, [x, y, w, h])| (kind.to_string(), [x * across, y * down, w * across, h * down]));
+            assert_eq!(detections(&made), expected, "{downstream}");
+            assert_eq!(count(&bench, "max"), 1, "{downstream}");
+        }
+    }
+
+    #[test]
+    fn faces_that_were_found_leave_as_detections_with_their_number() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../shared/media/faces/skimage/astronaut.png");
+        let Ok(file) = std::fs::File::open(&path) else {
+            return println!("{} is not there and was not looked at", path.display());
+        };
+        let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
+        let mut samples = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut samples).unwrap();
+        let mut bench = Bench::new("nearest-x2", &[("face-mode", "detect")]);
+        bench.info(&info(VideoFormat::Rgb, 512, 512));
+        for number in 0..3 {
+            let mut buffer = gst::Buffer::from_slice(samples.clone());
+            buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_mseconds(1000 + 40 * number));
+            let made = bench.frame(buffer);
+            let region = made.meta::<VideoRegionOfInterestMeta>().unwrap().rect();
+            let place = [region.0, region.1, region.2, region.3].map(|side| side as i32);
+            assert_eq!(detections(&made), [("face".to_string(), place)]);
+            let meta = made.meta::<AnalyticsRelationMeta>().unwrap();
+            let related: Vec<_> = meta
+                .iter_direct_related::<AnalyticsTrackingMtd>(0, RelTypes::RELATE_TO)
+                .map(|tracking| tracking.info())
+                .collect();
+            assert_eq!(related.len(), 1);
+            assert_eq!((related[0].0, related[0].1), (1, gst::ClockTime::SECOND), "frame {number}");
+        }
+    }
+}
