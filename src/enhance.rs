@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use crate::face::crop::{Frame, Source};
 use crate::face::detect::Detection;
+use crate::face::geometry::Rect;
 use crate::face::helpers::Helpers;
 use crate::face::{self, FaceError, FaceReport, Faces, Plan};
 use crate::image::quads::Quads;
 use crate::image::resample::Resampler;
-use crate::image::{Picture, Sample, Size, View, ViewMut, copy, rows, rows_mut};
+use crate::image::{Area, Picture, Sample, Size, View, ViewMut, copy, rows, rows_mut};
 use crate::infer::onnx::{OnnxNetwork, Options, TensorSample};
 use crate::infer::provider::Active;
 use crate::infer::shared::Users;
@@ -18,7 +19,8 @@ use crate::infer::tile::{Limits, Tiler};
 use crate::infer::{Cancel, InferError, Network, runtime};
 use crate::model::contract::Upscaler as UpscalerFile;
 use crate::model::{ModelError, registry};
-use crate::temporal::{self, Look, Temporal, shadow};
+use crate::temporal::reuse::Refresh;
+use crate::temporal::{self, Look, Temporal, parts, shadow};
 use crate::upscale::{self, Upscaler};
 
 /// What decides which network runs, and how.
@@ -114,12 +116,38 @@ pub struct Report {
     pub look: Look,
     /// What became of its faces.
     pub faces: FaceReport,
+    /// What was made of outputs before, where that is asked for.
+    pub reused: Option<Reused>,
     /// Time in the upscaler.
     pub upscale: Duration,
     /// Time of looking at the input, which may pass beside the upscaler's.
     pub looking: Duration,
     /// Time of blending.
     pub blending: Duration,
+}
+
+/// What was made of outputs before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reused {
+    /// Share of the frame that was run through the network, context included.
+    pub area: f32,
+    /// Frames since the part that was longest ago was.
+    pub oldest: u32,
+    /// Why the whole frame was, where it was.
+    pub whole: Option<Whole>,
+}
+
+/// Why a whole frame was run through the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whole {
+    /// It is the first of its scene.
+    Begins,
+    /// So much of it was to be that the rest is as cheap.
+    NearlyAll,
+    /// It is made by passes of the network, resizes, luma alone or a size that is fixed, of which no part can be.
+    NoParts,
+    /// It got another network, because there was no time.
+    Hurried,
 }
 
 /// Enhances frames of one sample type. It owns everything that is remembered from frame to
@@ -234,14 +262,14 @@ impl<S: TensorSample> Enhancer<S> {
         if controls.effort == Effort::Resampled {
             return Ok(self.resample(input, output));
         }
-        let (look, looking, upscaled) = self.look_and_upscale(input, output.view_mut(), controls)?;
+        let (look, looking, upscaled, reused) = self.look_and_upscale(input, output.view_mut(), controls)?;
         let started = Instant::now();
         self.temporal.steady(look, &mut output);
         let blending = started.elapsed();
         let faces = self.restore_faces(look, input, &mut output, controls)?;
         self.pass_alpha(input, output);
         let (tiles, tiles_left_out, upscale) = (upscaled.tiles, upscaled.left_out, upscaled.time);
-        Ok(Report { tiles, tiles_left_out, look, faces, upscale, looking, blending })
+        Ok(Report { tiles, tiles_left_out, look, faces, reused, upscale, looking, blending })
     }
 
     /// About how long the networks will take for a frame, the one that is set and the light one, tried on two small pictures.
@@ -266,19 +294,23 @@ impl<S: TensorSample> Enhancer<S> {
             tiles_left_out: 0,
             look: Look::Alone,
             faces: FaceReport::default(),
+            reused: None,
             upscale: started.elapsed(),
             looking: Duration::ZERO,
             blending: Duration::ZERO,
         }
     }
 
-    /// The small picture is looked at beside the network, unless the network is to see what came of it.
+    /// The small picture is looked at beside the network, unless what comes of it is for the network to see, or decides
+    /// what it is to be run on.
     fn look_and_upscale(
         &mut self,
         input: View<'_, S>,
         output: ViewMut<'_, S>,
         controls: &Controls,
-    ) -> Result<(Look, Duration, Upscaled), EnhanceError> {
+    ) -> Result<(Look, Duration, Upscaled, Option<Reused>), EnhanceError> {
+        let reuse = self.prepare_reuse(Size::of(&input), Size::of(&output.view()), controls);
+        let controls = &Controls { temporal: reuse.controls(controls), ..*controls };
         let Self { upscaler, light, temporal, .. } = self;
         let upscaler = match light {
             Some(light) if controls.effort == Effort::Light => Some(&mut light.upscaler),
@@ -286,7 +318,7 @@ impl<S: TensorSample> Enhancer<S> {
         };
         let large = Size::of(&output.view());
         if temporal.is_repeated(input, large, &controls.temporal) {
-            return Ok((Look::Repeated, Duration::ZERO, Upscaled::default()));
+            return Ok((Look::Repeated, Duration::ZERO, Upscaled::default(), None));
         }
         let looked = |temporal: &mut Temporal<S>| {
             let started = Instant::now();
@@ -299,7 +331,10 @@ impl<S: TensorSample> Enhancer<S> {
         } else if controls.input_denoise > 0.0 {
             (look, looking) = looked(temporal);
             let leaning = temporal.lean(input, controls.input_denoise);
-            upscaled = run(upscaler, leaning.view(), output);
+            upscaled = run_wanted(upscaler, temporal, leaning.view(), output);
+        } else if reuse == Reuse::Parts {
+            (look, looking) = looked(temporal);
+            upscaled = run_wanted(upscaler, temporal, input, output);
         } else {
             ((look, looking), upscaled) = std::thread::scope(|scope| {
                 let beside = scope.spawn(|| looked(temporal));
@@ -310,7 +345,24 @@ impl<S: TensorSample> Enhancer<S> {
         if upscaled.is_err() {
             self.reset();
         }
-        Ok((look, looking, upscaled?))
+        let reused = reuse.report(look, self.temporal.refresh(), upscaled.as_ref().ok(), Size::of(&input));
+        Ok((look, looking, upscaled?, reused))
+    }
+
+    /// Whether parts of this frame may be left as they were, and what the temporal stage has to know for it.
+    fn prepare_reuse(&mut self, small: Size, large: Size, controls: &Controls) -> Reuse {
+        if controls.temporal.reuse.amount <= 0.0 || !self.temporal.works_on(small, &controls.temporal) {
+            return Reuse::Off;
+        }
+        if controls.effort > Effort::NoFaces {
+            return Reuse::Whole(Whole::Hurried);
+        }
+        let Some(upscaler) = &self.upscaler else { return Reuse::Off };
+        let Some(window) = upscaler.window(small, large) else { return Reuse::Whole(Whole::NoParts) };
+        self.temporal.set_window(parts::Window { context: window.context, most: window.most });
+        let faces = self.faces.as_ref().map_or(&[][..], Faces::tracks);
+        self.temporal.watch(faces.iter().filter_map(|face| area_of(&face.area, small)).collect());
+        Reuse::Parts
     }
 
     /// Faces are followed along the motion that steadies, restored from the small picture as the past made it better,
@@ -479,7 +531,86 @@ fn open_faces(settings: &Settings) -> Result<(Option<Faces>, Option<String>), En
 struct Upscaled {
     tiles: usize,
     left_out: usize,
+    /// Pixels of the input, context included, where not all were run.
+    pixels: usize,
     time: Duration,
+}
+
+/// What may be made of outputs before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reuse {
+    /// Nobody asked.
+    Off,
+    /// Nothing, for this reason.
+    Whole(Whole),
+    /// Whatever the temporal stage says.
+    Parts,
+}
+
+impl Reuse {
+    fn controls(self, controls: &Controls) -> temporal::Controls {
+        let mut temporal = controls.temporal;
+        if self != Self::Parts {
+            temporal.reuse.amount = 0.0;
+        }
+        temporal
+    }
+
+    fn report(
+        self,
+        look: Look,
+        refresh: Option<(&Refresh, u32)>,
+        upscaled: Option<&Upscaled>,
+        small: Size,
+    ) -> Option<Reused> {
+        let all = |why| Some(Reused { area: 1.0, oldest: 0, whole: Some(why) });
+        match (self, refresh) {
+            (Self::Off, _) => None,
+            (Self::Whole(why), _) => all(why),
+            (Self::Parts, Some((Refresh::Parts(_), oldest))) if matches!(look, Look::Compared { .. }) => {
+                let pixels = upscaled.map_or(0, |upscaled| upscaled.pixels);
+                let area = pixels as f32 / (small.width * small.height) as f32;
+                Some(Reused { area, oldest, whole: None })
+            }
+            (Self::Parts, _) if matches!(look, Look::Compared { .. }) => all(Whole::NearlyAll),
+            (Self::Parts, _) => all(Whole::Begins),
+        }
+    }
+}
+
+/// Runs the network on what the temporal stage wants of a frame.
+fn run_wanted<S: Sample>(
+    upscaler: Option<&mut Upscaler<S>>,
+    temporal: &Temporal<S>,
+    input: View<'_, S>,
+    output: ViewMut<'_, S>,
+) -> Result<Upscaled, InferError> {
+    let areas = match temporal.refresh() {
+        Some((Refresh::Parts(areas), _)) => areas,
+        _ => return run(upscaler, input, output),
+    };
+    let started = Instant::now();
+    let Some(upscaler) = upscaler else { return Ok(Upscaled::default()) };
+    let (small, large) = (Size::of(&input), Size::of(&output.view()));
+    let done = upscaler.run_parts(input, output, areas)?;
+    let window = upscaler.window(small, large).map_or(0, |window| window.context);
+    let window = parts::Window { context: window, ..parts::Window::default() };
+    let seen = areas.iter().map(|area| window.around(*area, small).size);
+    let pixels = seen.map(|size| size.width * size.height).sum();
+    Ok(Upscaled { tiles: done.tiles, left_out: done.left_out, pixels, time: started.elapsed() })
+}
+
+/// The part of a picture that a rectangle covers, if any.
+fn area_of(rect: &Rect, picture: Size) -> Option<Area> {
+    // Casts saturate.
+    let (left, top) = (rect.x as usize, rect.y as usize);
+    let right = ((rect.x + rect.width).ceil() as usize).min(picture.width);
+    let bottom = ((rect.y + rect.height).ceil() as usize).min(picture.height);
+    (left < right && top < bottom).then(|| Area {
+        x: left,
+        y: top,
+        size: Size::new(right - left, bottom - top),
+    })
 }
 
 fn run<S: Sample>(
@@ -495,7 +626,7 @@ fn run<S: Sample>(
             upscale::Done::default()
         }
     };
-    Ok(Upscaled { tiles: done.tiles, left_out: done.left_out, time: started.elapsed() })
+    Ok(Upscaled { tiles: done.tiles, left_out: done.left_out, pixels: 0, time: started.elapsed() })
 }
 
 /// Sides of the pictures that networks are timed on.

@@ -2,9 +2,10 @@
 //! a resize for whatever remains.
 
 use crate::image::resample::Resampler;
-use crate::image::{Picture, Sample, Size, View, ViewMut, copy, crop, rows, rows_mut};
-use crate::infer::tile::{Tiled, Tiler};
+use crate::image::{Area, Picture, Sample, Size, View, ViewMut, copy, crop, rows, rows_mut};
+use crate::infer::tile::{Tiled, Tiler, Window};
 use crate::infer::{InferError, Network};
+use crate::model::contract::InputSize;
 
 /// Up to this factor, what is left after a pass of the network is resized; above it, the
 /// network is run once more and its result reduced. Halfway to the next pass of a x2 network.
@@ -117,6 +118,37 @@ impl<S: Sample> Upscaler<S> {
             }
         }
         copy(at.as_ref().map_or(from, |picture| picture.view()), to);
+        Ok(done)
+    }
+
+    /// What runs over parts of a picture take; `None` where it is not one run of the network that makes the one of the
+    /// other, on all of its colours and at any size.
+    pub fn window(&self, from: Size, to: Size) -> Option<Window> {
+        let is_plain = plan(from, to, self.scale()) == [Step::Network] && self.network.channels() == 3;
+        let takes_any = matches!(self.network.input_size(), InputSize::Multiple(_));
+        (is_plain && takes_any).then(|| self.tiler.window())
+    }
+
+    /// As [`Self::run`] for parts of the picture, where [`Self::window`] allows it; the rest of `to` is left alone.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_parts(
+        &mut self,
+        from: View<'_, S>,
+        to: ViewMut<'_, S>,
+        areas: &[Area],
+    ) -> Result<Done, InferError> {
+        let Self { network, tiler, resampler } = self;
+        let (size, scale) = (Size::of(&to.view()), network.scale());
+        let mut resampled = None;
+        let context = tiler.window().context;
+        let tiled = tiler.run_parts(network.as_mut(), from, to, (areas, context), &mut |x, y, place| {
+            let resampled = resampled.get_or_insert_with(|| resampler.resize(from, size));
+            copy(crop(resampled.view(), x * scale, y * scale, Size::of(&place.view())), place);
+        })?;
+        let mut done = Done::default();
+        done.add(tiled);
         Ok(done)
     }
 

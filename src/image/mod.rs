@@ -48,6 +48,27 @@ impl Size {
     }
 }
 
+/// A part of a picture, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// Columns to the left of it.
+    pub x: usize,
+    /// Rows above it.
+    pub y: usize,
+    /// How large it is.
+    pub size: Size,
+}
+
+impl Area {
+    /// The smallest area that holds both.
+    pub fn hull(&self, other: &Area) -> Area {
+        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
+        let right = (self.x + self.size.width).max(other.x + other.size.width);
+        let bottom = (self.y + self.size.height).max(other.y + other.size.height);
+        Area { x, y, size: Size::new(right - x, bottom - y) }
+    }
+}
+
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}x{}", self.width, self.height)

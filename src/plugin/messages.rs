@@ -8,7 +8,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::face_stats::FaceStats;
-use crate::enhance::{Effort, EnhanceError, Report};
+use crate::enhance::{Effort, EnhanceError, Report, Reused, Whole};
 use crate::infer::InferError;
 use crate::infer::shared::Users;
 use crate::temporal::Look;
@@ -121,6 +121,50 @@ const EFFORTS: [(Effort, &str); 4] = [
     (Effort::Resampled, "resampled"),
 ];
 
+/// Names of the reasons why a whole frame was inferred, in `stats`.
+const WHOLE: [(Whole, &str); 4] = [
+    (Whole::Begins, "begins"),
+    (Whole::NearlyAll, "nearly-all"),
+    (Whole::NoParts, "no-parts"),
+    (Whole::Hurried, "hurried"),
+];
+
+/// What was made of outputs before.
+#[derive(Clone, Default)]
+struct ReuseStats {
+    frames: u64,
+    /// Sum over frames.
+    area: f64,
+    oldest: u32,
+    whole: [u64; WHOLE.len()],
+}
+
+impl ReuseStats {
+    fn count(&mut self, reused: Option<&Reused>) {
+        let Some(reused) = reused else { return };
+        self.frames += 1;
+        self.area += f64::from(reused.area);
+        self.oldest = reused.oldest;
+        let reason = WHOLE.iter().zip(&mut self.whole).find(|((reason, _), _)| reused.whole == Some(*reason));
+        if let Some((_, frames)) = reason {
+            *frames += 1;
+        }
+    }
+
+    /// `frames` that were looked at for it, the mean `area` of them that was inferred, context included, how many frames ago
+    /// the `oldest` part of the last was, and how many were inferred `whole`, by why.
+    fn structure(&self) -> gst::Structure {
+        let mut whole = gst::Structure::new_empty("whole");
+        WHOLE.iter().zip(self.whole).for_each(|((_, name), frames)| whole.set(*name, frames));
+        gst::Structure::builder("reuse")
+            .field("frames", self.frames)
+            .field("area", self.area / self.frames.max(1) as f64)
+            .field("oldest", self.oldest)
+            .field("whole", whole)
+            .build()
+    }
+}
+
 /// What has happened since the element started.
 #[derive(Clone, Default)]
 pub struct Stats {
@@ -135,6 +179,7 @@ pub struct Stats {
     upscale: Duration,
     motion: Duration,
     blend: Duration,
+    reuse: ReuseStats,
     /// Faces.
     pub faces: FaceStats,
     /// What ran, filled when the network is loaded.
@@ -163,6 +208,7 @@ impl Stats {
         }
         self.tiles += report.tiles as u64;
         let mut warnings = self.faces.count(&report.faces);
+        self.reuse.count(report.reused.as_ref());
         self.upscale += report.upscale;
         self.motion += report.looking;
         self.blend += report.blending;
@@ -222,6 +268,7 @@ impl Stats {
             .field("noise", f64::from(self.noise))
             .field("past-share", self.past_share / frames)
             .field("stages-ms", stages)
+            .field("reuse", self.reuse.structure())
             .field("faces", self.faces.structure(self.frames))
             .field("fallbacks", gst::Array::new(&self.fallbacks))
             .field("users", self.users.as_ref().map_or(0, Users::count) as u32)

@@ -5,7 +5,7 @@ use ndarray::parallel::prelude::*;
 
 use super::{Mode, smooth_step};
 use crate::image::lanes::dispatched;
-use crate::image::quads::{Quad, Quads, Taps, load_row, locate, sample, store_row};
+use crate::image::quads::{Quad, Quads, Taps, catmull_rom, load_row, locate, sample, store_row};
 use crate::image::{Sample, Size, ViewMut, rows_mut};
 
 /// Rows that a thread takes at a time.
@@ -23,6 +23,8 @@ pub struct Blend {
     has_past: bool,
     across: Vec<Place>,
     down: Vec<Place>,
+    /// As `across`, for what is handed on.
+    cubic: Vec<Taken>,
     /// Pixels of the large picture in one of the small.
     scale: [f32; 2],
     /// How the past differs from the output, for the guard.
@@ -38,6 +40,21 @@ struct Place {
     share: f32,
 }
 
+/// The four pixels of the small picture around a place, and their weights.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    at: [usize; 4],
+    weights: [f32; 4],
+}
+
+impl Taken {
+    fn new(place: &Place, length: usize) -> Self {
+        let first = place.between[0];
+        let at = [first.saturating_sub(1), first, first + 1, first + 2].map(|at| at.min(length - 1));
+        Self { at, weights: catmull_rom(place.share) }
+    }
+}
+
 impl Blend {
     /// For outputs of one size, guided by pictures of another.
     pub fn new(small: Size, large: Size, mode: Mode) -> Self {
@@ -45,6 +62,10 @@ impl Blend {
             past: Quads::new(large),
             present: Quads::new(large),
             has_past: false,
+            cubic: places(small.width, large.width)
+                .iter()
+                .map(|place| Taken::new(place, small.width))
+                .collect(),
             across: places(small.width, large.width),
             down: places(small.height, large.height),
             scale: [large.width as f32 / small.width as f32, large.height as f32 / small.height as f32],
@@ -73,6 +94,21 @@ impl Blend {
         for (y, to) in rows_mut(output).enumerate() {
             store_row(self.past.row(y), channels, to);
         }
+    }
+
+    /// As [`Self::blend`], where parts of the output were not made, and what of the input differs from the past is
+    /// added to it: `transfer`, in red, green and blue of 0 to 255 at the size of the maps.
+    pub fn blend_parts<S: Sample>(&mut self, maps: &Quads, transfer: &Quads, output: &mut ViewMut<'_, S>) {
+        let Self { past, present, across, down, cubic, scale, .. } = self;
+        let moving = Moving { past, maps, across, down, scale: *scale };
+        blend_parts(&moving, transfer, cubic, present, output);
+        std::mem::swap(&mut self.past, &mut self.present);
+        self.past.extend();
+    }
+
+    /// Whether there is an output to go on from.
+    pub fn has_past(&self) -> bool {
+        self.has_past
     }
 
     /// Blends the past into the output, by maps of the motion and of the share of the past.
@@ -106,6 +142,34 @@ fn blend<S: Sample>(moving: &Moving<'_>, present: &mut Quads, output: &mut ViewM
                 load_row(output, channels, present);
                 moving.row(y, window);
                 blend_row(&window.moved, &window.maps, present);
+                store_row(present, channels, output);
+            }
+        },
+    );
+}
+
+/// The blend of what was made of the output with what is handed on.
+fn blend_parts<S: Sample>(
+    moving: &Moving<'_>,
+    transfer: &Quads,
+    cubic: &[Taken],
+    present: &mut Quads,
+    output: &mut ViewMut<'_, S>,
+) {
+    let (channels, width) = (output.dim().2, moving.past.size.width);
+    let unit = S::WHITE / 255.0;
+    let bands = output.axis_chunks_iter_mut(Axis(0), BAND).into_par_iter();
+    bands.zip(present.bands_mut(BAND)).for_each_init(
+        || (Window::new(width), vec![[0.0; 4]; transfer.size.width]),
+        |(window, between), (mut output, mut present)| {
+            let first = present.first;
+            for ((y, output), present) in (first..).zip(rows_mut(&mut output)).zip(present.rows_mut()) {
+                load_row(output, channels, present);
+                moving.row(y, window);
+                let down = Taken::new(&moving.down[y], transfer.size.height);
+                let rows = down.at.map(|y| transfer.row(y));
+                sum_rows(&rows, down.weights.map(|weight| weight * unit), between);
+                blend_row_of_parts(&window.moved, &window.maps, between, cubic, present);
                 store_row(present, channels, output);
             }
         },
@@ -240,6 +304,37 @@ dispatched! {
         for ((moved, map), present) in moved.iter().zip(maps).zip(present) {
             for channel in 0..4 {
                 present[channel] += map[2] * (moved[channel] - present[channel]);
+            }
+        }
+    }
+}
+
+dispatched! {
+    /// Four rows, each times its weight.
+    fn sum_rows / sum_rows_plain(rows: &[&[Quad]; 4], weights: [f32; 4], to: &mut [Quad]) {
+        let count = to.len();
+        let [a, b, c, d] = rows.map(|row| &row[..count]);
+        for x in 0..count {
+            for channel in 0..4 {
+                let (above, below) = (weights[0] * a[x][channel], weights[3] * d[x][channel]);
+                to[x][channel] = above + weights[1] * b[x][channel] + weights[2] * c[x][channel] + below;
+            }
+        }
+    }
+}
+
+dispatched! {
+    /// As [`blend_row`], exact where nothing of the present counts, and with a difference from `between` added.
+    fn blend_row_of_parts / blend_row_of_parts_plain(
+        moved: &[Quad], maps: &[Quad], between: &[Quad], cubic: &[Taken], present: &mut [Quad],
+    ) {
+        for (((moved, map), taken), present) in moved.iter().zip(maps).zip(cubic).zip(present) {
+            let [a, b, c, d] = taken.at.map(|x| between[x]);
+            let [wa, wb, wc, wd] = taken.weights;
+            for channel in 0..4 {
+                let added = wa * a[channel] + wb * b[channel] + wc * c[channel] + wd * d[channel];
+                let new = (1.0 - map[2]) * (present[channel] - moved[channel]);
+                present[channel] = moved[channel] + new + added;
             }
         }
     }

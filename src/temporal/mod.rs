@@ -3,14 +3,18 @@
 pub mod blend;
 pub mod cut;
 pub mod noise;
+pub mod parts;
+pub mod reuse;
 pub mod shadow;
 mod thumbnail;
 
 use crate::flow::{self, Flow};
 use crate::image::quads::Quads;
-use crate::image::{Picture, Sample, Size, View, ViewMut, rows_mut};
+use crate::image::{Area, Picture, Sample, Size, View, ViewMut, rows_mut};
 use blend::Blend;
 use cut::CutDetector;
+use parts::Window;
+use reuse::Refresh;
 use shadow::Shadow;
 
 /// How much work goes into it.
@@ -38,11 +42,19 @@ pub struct Controls {
     pub tolerance: f32,
     /// How different pictures begin a scene, see [`cut::THRESHOLD`]; nothing differs by more than 2.
     pub cut_threshold: f32,
+    /// How much of the outputs is used again.
+    pub reuse: reuse::Controls,
 }
 
 impl Default for Controls {
     fn default() -> Self {
-        Self { strength: 1.0, max_history: 8, tolerance: 3.0, cut_threshold: cut::THRESHOLD }
+        Self {
+            strength: 1.0,
+            max_history: 8,
+            tolerance: 3.0,
+            cut_threshold: cut::THRESHOLD,
+            reuse: reuse::Controls::default(),
+        }
     }
 }
 
@@ -75,6 +87,8 @@ pub struct Temporal<S> {
     blend: Option<Blend>,
     cuts: CutDetector,
     last: Option<Picture<S>>,
+    window: Window,
+    watched: Vec<Area>,
 }
 
 impl<S: Sample> Temporal<S> {
@@ -87,7 +101,26 @@ impl<S: Sample> Temporal<S> {
             blend: None,
             cuts: CutDetector::new(cut::THRESHOLD),
             last: None,
+            window: Window::default(),
+            watched: Vec::new(),
         }
+    }
+
+    /// What a run of the network over a part of the input takes and may have.
+    pub fn set_window(&mut self, window: Window) {
+        self.window = window;
+    }
+
+    /// Parts of the next input where half the debt is enough for a new inference.
+    pub fn watch(&mut self, areas: Vec<Area>) {
+        self.watched = areas;
+    }
+
+    /// What of the input that was looked at last is to be run through the network, and frames since the part that was
+    /// longest ago was; `None` where outputs are not reused.
+    pub fn refresh(&self) -> Option<(&Refresh, u32)> {
+        let reuse = self.shadow.as_ref()?.reuse()?;
+        Some((reuse.refresh(), reuse.oldest()))
     }
 
     /// Forgets the past.
@@ -144,13 +177,14 @@ impl<S: Sample> Temporal<S> {
         }
         let Some(shadow) = &mut self.shadow else { return Look::Alone };
         shadow.load(input);
+        shadow.prepare_reuse(controls, &self.watched);
         self.cuts.set_threshold(controls.cut_threshold);
         let cut = self.cuts.look(shadow.luma()).cut;
         if cut || !shadow.has_past() {
-            shadow.begin();
+            shadow.begin(controls);
             return Look::First { cut };
         }
-        let guide = shadow.compare(controls);
+        let guide = shadow.compare(controls, &self.window);
         Look::Compared { noise: guide.noise, share: guide.share }
     }
 
@@ -161,7 +195,12 @@ impl<S: Sample> Temporal<S> {
             Look::Alone => {}
             Look::First { .. } => blend.begin(output),
             Look::Repeated => blend.repeat(output),
-            Look::Compared { .. } => blend.blend(&shadow.guide().maps, output),
+            Look::Compared { .. } => match shadow.reuse().and_then(reuse::Reuse::transfer) {
+                Some(transfer) if blend.has_past() => {
+                    blend.blend_parts(&shadow.guide().maps, transfer, output)
+                }
+                _ => blend.blend(&shadow.guide().maps, output),
+            },
         }
     }
 

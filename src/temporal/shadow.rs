@@ -7,13 +7,15 @@
 use ndarray::{Array2, ArrayView2};
 
 use super::noise::{Medians, Noise};
+use super::parts::Window;
+use super::reuse::{Reuse, STRICTER};
 use super::{Controls, Mode, larger, smaller, smooth_step};
 use crate::flow::{self, Estimator, Flow};
 use crate::image::box_filter::box_filter;
 use crate::image::lanes::dispatched;
 use crate::image::plane::Plane;
 use crate::image::quads::{Quad, Quads, Taps, locate, sample, sample_fourth};
-use crate::image::{Sample, Size, View, rows};
+use crate::image::{Area, Sample, Size, View, rows};
 
 /// Weights of red, green and blue in luma (ITU-R BT.601).
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
@@ -70,6 +72,8 @@ pub struct Shadow {
     taps: Taps,
     guide: Guide,
     flow: Option<Flow>,
+    /// Only where outputs are reused.
+    reuse: Option<Reuse>,
 }
 
 /// One for clips with noise, where fine levels would follow the noise, and one for the others.
@@ -123,6 +127,7 @@ impl Shadow {
             taps: Taps::new(size.width),
             guide: Guide { maps: quads(), noise: 0.0, share: 0.0 },
             flow: None,
+            reuse: None,
         }
     }
 
@@ -144,8 +149,32 @@ impl Shadow {
         self.present.channel(0)
     }
 
+    /// What of the outputs may be reused, and how; to be told before each frame. Half the debt is enough in `watched`.
+    pub fn prepare_reuse(&mut self, controls: &Controls, watched: &[Area]) {
+        let wanted = controls.reuse.amount > 0.0;
+        if !wanted || self.reuse.as_ref().is_some_and(|reuse| !reuse.fits(&controls.reuse)) {
+            self.reuse = None;
+        }
+        if wanted {
+            let fresh = || {
+                let mut reuse = Reuse::new(self.size, &controls.reuse);
+                reuse.begin(&controls.reuse, self.noise.level());
+                reuse
+            };
+            self.reuse.get_or_insert_with(fresh).watch(watched);
+        }
+    }
+
+    /// What is known of reuse, where it is wanted.
+    pub fn reuse(&self) -> Option<&Reuse> {
+        self.reuse.as_ref()
+    }
+
     /// The frame is the first of its scene.
-    pub fn begin(&mut self) {
+    pub fn begin(&mut self, controls: &Controls) {
+        if let Some(reuse) = &mut self.reuse {
+            reuse.begin(&controls.reuse, self.noise.level());
+        }
         for y in 0..self.size.height {
             self.present.row_mut(y).iter_mut().for_each(|pixel| pixel[3] = 1.0);
         }
@@ -158,8 +187,8 @@ impl Shadow {
         self.has_past
     }
 
-    /// Compares the frame with the past, and adds it.
-    pub fn compare(&mut self, controls: &Controls) -> &Guide {
+    /// Compares the frame with the past, and adds it. Where outputs are reused, runs of the network are as `window` says.
+    pub fn compare(&mut self, controls: &Controls, window: &Window) -> &Guide {
         let noisy = self.noise.is_noisy();
         let flow = self.estimators.flow(noisy, self.present.channel(0), self.past.channel(0));
         for (to, from) in self.motion.iter_mut().zip([&flow.u, &flow.v]) {
@@ -168,6 +197,13 @@ impl Shadow {
         self.flow = Some(flow);
         move_past(&self.past, &self.motion, &mut self.guide.maps, &mut self.taps, &mut self.moved);
         residuals(&self.present, &self.moved, &mut self.residuals);
+        if let Some(reuse) = &mut self.reuse {
+            let [luma, _] = &mut self.residuals;
+            if reuse.hold_still(&self.present, &self.past, luma, &mut self.motion, &mut self.between) {
+                move_past(&self.past, &self.motion, &mut self.guide.maps, &mut self.taps, &mut self.moved);
+                residuals(&self.present, &self.moved, &mut self.residuals);
+            }
+        }
         let noise = self.find_noise();
         let means = self.residuals.iter_mut().zip(&mut self.mean_residuals);
         for (from, to) in means {
@@ -184,7 +220,13 @@ impl Shadow {
             longest,
             explained: noise.map(|noise| noise * noise + tolerance),
         };
-        self.weigh(&weighing);
+        match self.reuse.take() {
+            None => self.weigh(&weighing),
+            Some(mut reuse) => {
+                self.weigh_and_reuse(&weighing, &mut reuse, controls, noise, window);
+                self.reuse = Some(reuse);
+            }
+        }
         self.guide.noise = noise[0];
         self.guide.maps.extend();
         self.keep();
@@ -232,20 +274,45 @@ impl Shadow {
 
     /// Fills the guide's maps and blends the frame with the past.
     fn weigh(&mut self, weighing: &Weighing) {
-        let (width, height) = (self.size.width, self.size.height);
-        let mut sum = 0.0;
-        for y in 0..height {
-            let evidence = Evidence {
-                y: y as f32,
-                end: [width as f32 - 0.5, height as f32 - 0.5],
-                residuals: [self.mean_residuals[0].row(y), self.mean_residuals[1].row(y)],
-                motion: [self.motion[0].row(y), self.motion[1].row(y)],
-                mean_motion: [self.mean_motion[0].row(y), self.mean_motion[1].row(y)],
-                moved: self.moved.row(y),
-            };
-            weigh_row(&evidence, weighing, self.present.row_mut(y), self.guide.maps.row_mut(y));
-            sum += self.guide.maps.row(y).iter().map(|map| f64::from(map[2])).sum::<f64>();
+        for y in 0..self.size.height {
+            let Self { size, mean_residuals, motion, mean_motion, moved, present, guide, .. } = self;
+            let evidence = Evidence::of(y, *size, mean_residuals, motion, mean_motion, moved);
+            weigh_row(&evidence, weighing, present.row_mut(y), guide.maps.row_mut(y));
         }
+        self.find_share();
+    }
+
+    /// As [`Self::weigh`], where not all of the frame is to be new: that is decided here.
+    fn weigh_and_reuse(
+        &mut self,
+        weighing: &Weighing,
+        reuse: &mut Reuse,
+        controls: &Controls,
+        noise: [f32; 2],
+        window: &Window,
+    ) {
+        let explained = |noise: f32| noise * noise + (STRICTER * controls.tolerance).powi(2);
+        let deciding = noise.map(explained);
+        let height = self.size.height;
+        for y in 0..height {
+            let Self { size, mean_residuals, motion, mean_motion, moved, guide, .. } = self;
+            let evidence = Evidence::of(y, *size, mean_residuals, motion, mean_motion, moved);
+            judge_row(&evidence, weighing, &deciding, guide.maps.row_mut(y), reuse.merits_mut(y));
+        }
+        reuse.decide(&controls.reuse, &self.guide.maps, noise[0], window);
+        for y in 0..height {
+            let (present, maps) = (self.present.row_mut(y), self.guide.maps.row_mut(y));
+            reuse.settle_row(y, noise[0], self.moved.row(y), present, maps);
+        }
+        reuse.settled();
+        self.find_share();
+    }
+
+    /// Mean share of the past.
+    fn find_share(&mut self) {
+        let Size { width, height } = self.size;
+        let rows = (0..height).map(|y| self.guide.maps.row(y));
+        let sum: f64 = rows.map(|row| row.iter().map(|map| f64::from(map[2])).sum::<f64>()).sum();
         self.guide.share = (sum / (width * height) as f64) as f32;
     }
 }
@@ -268,6 +335,26 @@ struct Evidence<'a> {
     motion: [&'a [f32]; 2],
     mean_motion: [&'a [f32]; 2],
     moved: &'a [Quad],
+}
+
+impl<'a> Evidence<'a> {
+    fn of(
+        y: usize,
+        size: Size,
+        residuals: &'a [Plane; 2],
+        motion: &'a [Plane; 2],
+        mean_motion: &'a [Plane; 2],
+        moved: &'a Quads,
+    ) -> Self {
+        Self {
+            y: y as f32,
+            end: [size.width as f32 - 0.5, size.height as f32 - 0.5],
+            residuals: residuals.each_ref().map(|plane| plane.row(y)),
+            motion: motion.each_ref().map(|plane| plane.row(y)),
+            mean_motion: mean_motion.each_ref().map(|plane| plane.row(y)),
+            moved: moved.row(y),
+        }
+    }
 }
 
 /// Luma of a picture, 0 to 255.
@@ -348,6 +435,37 @@ dispatched! {
                 pixel[channel] += share * (moved[x][channel] - pixel[channel]);
             }
             pixel[3] = smaller(length * trust, longest) + 1.0;
+        }
+    }
+}
+
+dispatched! {
+    /// The maps of a row; and its trust, frames of history with what they may be at most, and doubt where `deciding` is
+    /// what may differ.
+    fn judge_row / judge_row_plain(
+        evidence: &Evidence<'_>, weighing: &Weighing, deciding: &[f32; 2], maps: &mut [Quad], merits: &mut [Quad],
+    ) {
+        let count = maps.len();
+        let [luma, colour] = evidence.residuals.map(|row| &row[..count]);
+        let [u, v] = evidence.motion.map(|row| &row[..count]);
+        let [mean_u, mean_v] = evidence.mean_motion.map(|row| &row[..count]);
+        let moved = &evidence.moved[..count];
+        let merits = &mut merits[..count];
+        let trust = |x: usize, explained: &[f32; 2]| {
+            let worst = larger(luma[x] / explained[0], SHARE_OF_COLOUR * colour[x] / explained[1]);
+            1.0 - smooth_step(DISTRUST, worst.sqrt())
+        };
+        for x in 0..count {
+            let (at_x, at_y) = (x as f32 + u[x], evidence.y + v[x]);
+            let inside = at_x >= -0.5 && at_y >= -0.5 && at_x <= evidence.end[0] && at_y <= evidence.end[1];
+            let inside = if inside { 1.0 } else { 0.0 };
+            let (kept, strict) = (inside * trust(x, &weighing.explained), inside * trust(x, deciding));
+            let speed = (mean_u[x] * mean_u[x] + mean_v[x] * mean_v[x]).sqrt();
+            let longest = larger(weighing.longest / (1.0 + speed / MOTION_OF_HALF), 1.0);
+            let length = smaller(moved[x][3], longest);
+            let share = weighing.strength * kept * length / (length + 1.0);
+            maps[x] = [u[x], v[x], share, speed];
+            merits[x] = [kept, length, longest, 1.0 - strict];
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Laws of the temporal stage, on scenes whose truth is known at every size.
 
+mod reuse;
+#[path = "../scenes/mod.rs"]
 mod scenes;
 
 use gstfacesr::image::{Picture, Sample, Size};

@@ -64,6 +64,18 @@ pub struct ElementOptions {
     /// How far the network's input leans on the past, which has less noise: 0 to 1 [default: 0]
     #[arg(long, value_name = "SHARE")]
     pub input_denoise: Option<f64>,
+    /// How far outputs are used again where only motion came over them, 0 to 1: fewer inferences, faster [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub reuse: Option<f64>,
+    /// Frames after which a part of the picture is inferred anew in any case [default: 64]
+    #[arg(long, value_name = "FRAMES")]
+    pub reuse_max_age: Option<u32>,
+    /// Side of the squares that are inferred or not, in pixels of IN [default: 32]
+    #[arg(long, value_name = "PIXELS")]
+    pub reuse_tile: Option<u32>,
+    /// Largest share of the picture that is inferred for a frame, 0.01 to 1 [default: 1]
+    #[arg(long, value_name = "SHARE")]
+    pub reuse_budget: Option<f64>,
     /// What is done with faces: off, detect or auto, which restores them [default: auto]
     #[arg(long, value_name = "NAME")]
     pub face_mode: Option<String>,
@@ -100,7 +112,7 @@ pub struct ElementOptions {
 }
 
 impl ElementOptions {
-    fn rows(&self) -> [(&'static str, Option<String>); 26] {
+    fn rows(&self) -> [(&'static str, Option<String>); 30] {
         [
             ("model", text(&self.model)),
             ("scale", text(&self.scale)),
@@ -118,6 +130,10 @@ impl ElementOptions {
             ("temporal-tolerance", text(&self.temporal_tolerance)),
             ("scene-cut-threshold", text(&self.scene_cut_threshold)),
             ("input-denoise", text(&self.input_denoise)),
+            ("reuse", text(&self.reuse)),
+            ("reuse-max-age", text(&self.reuse_max_age)),
+            ("reuse-tile", text(&self.reuse_tile)),
+            ("reuse-budget", text(&self.reuse_budget)),
             ("face-mode", text(&self.face_mode)),
             ("face-model", text(&self.face_model)),
             ("face-detector", text(&self.face_detector)),

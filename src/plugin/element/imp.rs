@@ -88,6 +88,18 @@ pub struct FaceSr {
     #[property(name = "input-denoise", type = f64, member = input_denoise, get, set,
         nick = "Input denoise", blurb = "How far the network's input leans on what was seen before, which has less noise: 0 is the input as it is, 1 is for film grain, with a temporal-max-history of 3 or 4",
         builder().minimum(0.0).maximum(1.0).default_value(0.0).mutable_playing().controllable())]
+    #[property(name = "reuse", type = f64, member = reuse, get, set,
+        nick = "Reuse", blurb = "How far outputs are used again where nothing but motion came over them, which saves inferences and so time: 0 infers every frame, 1 as little as the eye allows; 0.5 for hand-held footage, 0.25 in noise. Needs temporal-mode and an enlargement by the network's own factor",
+        builder().minimum(0.0).maximum(1.0).default_value(0.0).mutable_playing().controllable())]
+    #[property(name = "reuse-max-age", type = u32, member = reuse_max_age, get, set,
+        nick = "Oldest reuse", blurb = "Frames after which a part of the picture is inferred anew in any case; with reuse",
+        builder().minimum(1).maximum(1000).default_value(64).mutable_playing())]
+    #[property(name = "reuse-tile", type = u32, member = reuse_tile, get, set,
+        nick = "Reuse tile", blurb = "Side in input pixels of the squares that the picture is inferred by, with reuse: small ones follow what changes more closely and cost more besides",
+        builder().minimum(8).maximum(512).default_value(32).mutable_playing())]
+    #[property(name = "reuse-budget", type = f64, member = reuse_budget, get, set,
+        nick = "Reuse budget", blurb = "Largest share of the picture that is inferred for a frame with reuse, where most is due first, besides what is too old: it bounds the time of all frames but the first of a scene",
+        builder().minimum(0.01).maximum(1.0).default_value(1.0).mutable_playing().controllable())]
     #[property(name = "face-mode", type = FaceMode, member = face_mode, get, set,
         nick = "Face mode", blurb = "What is done with faces; `stats` tells what restores them, or why nothing does",
         builder(FaceMode::default()).mutable_ready())]
@@ -445,7 +457,7 @@ impl ObjectImpl for FaceSr {
         static PROPERTIES: Lazy<Vec<glib::ParamSpec>> = Lazy::new(|| {
             let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                 .nick("Statistics")
-                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000), noise (of 255), past-share, stages-ms (upscale, motion, blend), faces, fallbacks, users (who share the network), effort (now: full, faces-skipped, light-network or resampled), efforts (frames of each)")
+                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000), noise (of 255), past-share, stages-ms (upscale, motion, blend), reuse, faces, fallbacks, users (who share the network), effort (now: full, faces-skipped, light-network or resampled), efforts (frames of each)")
                 .read_only()
                 .build();
             FaceSr::derived_properties().iter().cloned().chain([stats]).collect()

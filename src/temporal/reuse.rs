@@ -1,0 +1,419 @@
+//! Fewer than one inference per frame: what of the last output is as good as a new one, and what is not.
+//!
+//! Every pixel has a debt that grows with each frame that its output is only moved along, faster where it moves and where
+//! the past counts for less. Tiles whose debt has come to a limit, whose input no longer agrees with the past, or that are
+//! old, are run through the network again; in the others the past is moved and what differs of the input is added to it.
+
+use super::parts::{Grid, Window};
+use super::{larger, smaller, smooth_step};
+use crate::image::box_filter::box_filter;
+use crate::image::lanes::dispatched;
+use crate::image::plane::Plane;
+use crate::image::quads::{Quad, Quads};
+use crate::image::{Area, Size};
+
+/// Debt at which a tile is run again, at a `reuse` of 1: frames of what is still and well known count for a tenth each.
+const MOST_DEBT: f32 = 4.0;
+/// The most of it in noise, where new samples of the network are what calms it, unless speed is asked for.
+const MOST_DEBT_IN_NOISE: f32 = 0.5;
+/// Levels of noise from which on this holds.
+const NOISE: f32 = 2.0;
+/// From here on, speed is asked for.
+const SPEED: f32 = 0.9;
+/// Share of the tolerance within which input and past agree well enough to go on with the past alone, and the mean doubt
+/// of a tile that is run again. On a talking head at 200x150 (`reuse` of 1, SPAN), dB to an inference for every frame and
+/// share of the picture inferred: -0.37 and .11 with the whole tolerance and a doubt of .05, -0.14 and .14 with this share,
+/// -0.09 and .17 with this doubt, -0.05 and .19 with .03.
+pub(super) const STRICTER: f32 = 2.0 / 3.0;
+const DOUBT: f32 = 0.035;
+/// Pixels of motion that double the debt of a frame.
+const MOTION_OF_DOUBLE: f32 = 0.5;
+/// Over how many pixels a tile that was run goes over to its neighbours that were not.
+const RAMP: f32 = 3.0;
+/// In clips without noise the difference to the input is handed on; between these levels of noise that ends.
+const HANDED_ON: (f32, f32) = (1.0, 2.0);
+/// A pixel stands still where the frame agrees with the past unmoved: residuals at most this many times those with
+/// motion, and this many squared levels more, and motion shorter than this.
+const STILL: (f32, f32, f32) = (1.05, 0.1, 0.5);
+/// Radii, in pixels, of the squares over which stillness is judged, that all have to be still, and that it comes in over.
+const STILL_RADII: (usize, usize, usize) = (3, 2, 2);
+/// The debts of tiles after a whole frame are spread up to this share of the limit, so that they do not come back together.
+const SPREAD: f32 = 0.9;
+/// Steps of the spread: the golden ratio puts neighbours in the order far from each other.
+const GOLDEN: f64 = 0.618_033_988_749_895;
+
+/// How much is made of what was inferred before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Controls {
+    /// 0: every frame is inferred; 1: as rarely as the eye allows.
+    pub amount: f32,
+    /// Frames after which a tile is inferred anew whatever is known of it.
+    pub max_age: u32,
+    /// Side of a tile in pixels of the input.
+    pub tile: u32,
+    /// Largest share of the tiles that is inferred for a frame, but for those that are too old.
+    pub budget: f32,
+}
+
+impl Default for Controls {
+    fn default() -> Self {
+        Self { amount: 0.0, max_age: 64, tile: 32, budget: 1.0 }
+    }
+}
+
+impl Controls {
+    /// The debt at which a tile is inferred again.
+    fn most_debt(&self, noise: f32) -> f32 {
+        let most = MOST_DEBT * self.amount.clamp(0.0, 1.0);
+        if noise > NOISE && self.amount <= SPEED { most.min(MOST_DEBT_IN_NOISE) } else { most }
+    }
+}
+
+/// What of a frame is to be run through the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Refresh {
+    /// All of it.
+    #[default]
+    Whole,
+    /// These parts, which may be none.
+    Parts(Vec<Area>),
+}
+
+/// What is known of reuse beside the histories.
+pub struct Reuse {
+    grid: Grid,
+    /// Of each pixel, where it was in the last frame, and where it is in this.
+    debts: [Plane; 2],
+    /// Frames since each tile was inferred.
+    ages: Vec<u32>,
+    /// Of each tile: that it is wanted, and half the debt is enough.
+    wanted: Vec<bool>,
+    watched: Vec<bool>,
+    /// Trust, frames of history with what they may be at most, and doubt, of each pixel.
+    merits: Quads,
+    /// Share of the new sample in each pixel of a row.
+    fresh: Vec<f32>,
+    still: [Plane; 3],
+    /// The difference that is handed on to the output: red, green and blue in levels.
+    transfer: Quads,
+    refresh: Refresh,
+}
+
+impl Reuse {
+    /// For pictures of a size.
+    pub fn new(picture: Size, controls: &Controls) -> Self {
+        let grid = Grid::new(picture, controls.tile as usize);
+        let plane = || Plane::new(picture);
+        Self {
+            grid,
+            debts: [plane(), plane()],
+            ages: vec![0; grid.count()],
+            wanted: vec![false; grid.count()],
+            watched: vec![false; grid.count()],
+            merits: Quads::new(picture),
+            fresh: vec![1.0; picture.width],
+            still: [plane(), plane(), plane()],
+            transfer: Quads::new(picture),
+            refresh: Refresh::Whole,
+        }
+    }
+
+    /// Whether it is for tiles of this side.
+    pub fn fits(&self, controls: &Controls) -> bool {
+        self.grid.tile == controls.tile.max(1) as usize
+    }
+
+    /// What of the last frame was to be run through the network.
+    pub fn refresh(&self) -> &Refresh {
+        &self.refresh
+    }
+
+    /// Frames since the tile that was inferred longest ago was.
+    pub fn oldest(&self) -> u32 {
+        self.ages.iter().copied().max().unwrap_or(0)
+    }
+
+    /// The difference that is handed on, `None` where the whole frame is new.
+    pub fn transfer(&self) -> Option<&Quads> {
+        matches!(self.refresh, Refresh::Parts(_)).then_some(&self.transfer)
+    }
+
+    /// The whole frame is inferred, and has no past.
+    pub fn begin(&mut self, controls: &Controls, noise: f32) {
+        self.renew(controls.most_debt(noise));
+    }
+
+    /// The whole frame is inferred: every tile is new, but their debts are not alike.
+    fn renew(&mut self, most: f32) {
+        self.refresh = Refresh::Whole;
+        self.ages.fill(0);
+        for tile in 0..self.grid.count() {
+            let share = (tile as f64 * GOLDEN).fract() as f32;
+            fill(&mut self.debts[0], &self.grid.tile_area(tile), SPREAD * share * most);
+        }
+    }
+
+    /// Takes the motion out where frame and past agree without it. Answers whether there was any.
+    pub fn hold_still(
+        &mut self,
+        present: &Quads,
+        past: &Quads,
+        residuals: &mut Plane,
+        motion: &mut [Plane; 2],
+        between: &mut Plane,
+    ) -> bool {
+        let [unmoved, moved, mask] = &mut self.still;
+        unmoved_residuals(present, past, mask);
+        mask.extend();
+        box_filter(mask, STILL_RADII.0, between, unmoved);
+        residuals.extend();
+        box_filter(residuals, STILL_RADII.0, between, moved);
+        if !mark_still(unmoved, moved, motion, mask) {
+            return false;
+        }
+        mask.extend();
+        smallest(mask, STILL_RADII.1, between, moved);
+        moved.extend();
+        box_filter(moved, STILL_RADII.2, between, mask);
+        slow_down(mask, motion);
+        motion.iter_mut().for_each(Plane::extend);
+        true
+    }
+
+    /// Where the merits of a row go.
+    pub fn merits_mut(&mut self, y: usize) -> &mut [Quad] {
+        self.merits.row_mut(y)
+    }
+
+    /// Half the debt is enough in these parts of the frame.
+    pub fn watch(&mut self, areas: &[Area]) {
+        self.watched.fill(false);
+        for area in areas {
+            self.grid.touched(area).for_each(|tile| self.watched[tile] = true);
+        }
+    }
+
+    /// Decides what of the frame is new, by its maps (motion, share of the past, speed) and merits.
+    pub fn decide(&mut self, controls: &Controls, maps: &Quads, noise: f32, window: &Window) {
+        let [before, debts] = &mut self.debts;
+        move_debts(before, maps, debts);
+        let most = controls.most_debt(noise);
+        let max_age = controls.max_age.max(1);
+        let mut urgent = Vec::new();
+        for tile in 0..self.grid.count() {
+            let area = self.grid.tile_area(tile);
+            let limit = if self.watched[tile] { 0.5 * most } else { most };
+            let (debt, doubt) = (mean(&self.debts[1], &area), mean_doubt(&self.merits, &area));
+            self.ages[tile] += 1;
+            self.wanted[tile] = self.ages[tile] >= max_age;
+            if !self.wanted[tile] && (doubt > DOUBT || debt >= limit) {
+                urgent.push((debt / limit.max(1e-3) + doubt / DOUBT, tile));
+            }
+        }
+        let allowed = (controls.budget.clamp(0.0, 1.0) * self.grid.count() as f32) as usize;
+        let old = self.wanted.iter().filter(|wanted| **wanted).count();
+        urgent.sort_unstable_by(|(a, first), (b, second)| b.total_cmp(a).then(first.cmp(second)));
+        // A budget of next to nothing still lets the picture come round.
+        for (_, tile) in urgent.into_iter().take(allowed.max(1).saturating_sub(old)) {
+            self.wanted[tile] = true;
+        }
+        self.debts.swap(0, 1);
+        match self.grid.rectangles(&self.wanted, window) {
+            None => self.renew(most),
+            Some(areas) => {
+                for area in &areas {
+                    // What lies between tiles that were wanted is new, too.
+                    self.grid.touched(area).for_each(|tile| self.wanted[tile] = true);
+                    fill(&mut self.debts[0], area, 0.0);
+                }
+                let ages = self.ages.iter_mut().zip(&self.wanted);
+                ages.filter(|(_, wanted)| **wanted).for_each(|(age, _)| *age = 0);
+                self.refresh = Refresh::Parts(areas);
+            }
+        }
+    }
+
+    /// Brings a row up to date with what was decided: the frame becomes the history, and the maps' share that of the past.
+    pub fn settle_row(
+        &mut self,
+        y: usize,
+        noise: f32,
+        moved: &[Quad],
+        present: &mut [Quad],
+        maps: &mut [Quad],
+    ) {
+        self.find_fresh(y);
+        let handed_on = 1.0 - smooth_step(HANDED_ON, noise);
+        let Self { fresh, merits, transfer, .. } = self;
+        settle_row(fresh, merits.row(y), handed_on, moved, present, maps, transfer.row_mut(y));
+    }
+
+    /// To be called when every row is settled.
+    pub fn settled(&mut self) {
+        self.transfer.extend();
+    }
+
+    /// Share of the new sample in the pixels of a row: all of it in tiles that are new, but less towards such as are not.
+    fn find_fresh(&mut self, y: usize) {
+        if self.refresh == Refresh::Whole {
+            return self.fresh.fill(1.0);
+        }
+        let Size { width: across, height: down } = self.grid.tiles;
+        let side = self.grid.tile;
+        let row = y / side;
+        let is_new = |x: isize, y: isize| {
+            let inside = x >= 0 && y >= 0 && x < across as isize && y < down as isize;
+            // Beyond the picture there is nothing to go over to.
+            !inside || self.wanted[y as usize * across + x as usize]
+        };
+        let (above, below) = ((y % side) as f32, (side - 1 - y % side) as f32);
+        for (x, fresh) in self.fresh.iter_mut().enumerate() {
+            let (column, r) = ((x / side) as isize, row as isize);
+            if !is_new(column, r) {
+                *fresh = 0.0;
+                continue;
+            }
+            let (left, right) = ((x % side) as f32, (side - 1 - x % side) as f32);
+            let mut distance = RAMP;
+            for (dx, across) in [(-1, left), (0, 0.0), (1, right)] {
+                for (dy, down) in [(-1, above), (0, 0.0), (1, below)] {
+                    let steps = larger(across, down);
+                    if (dx, dy) != (0, 0) && steps < distance && !is_new(column + dx, r + dy) {
+                        distance = steps;
+                    }
+                }
+            }
+            *fresh = smaller((distance + 0.5) / RAMP, 1.0);
+        }
+    }
+}
+
+fn fill(plane: &mut Plane, area: &Area, value: f32) {
+    for y in area.y..area.y + area.size.height {
+        plane.row_mut(y)[area.x..area.x + area.size.width].fill(value);
+    }
+}
+
+fn mean(plane: &Plane, area: &Area) -> f32 {
+    let rows = (area.y..area.y + area.size.height).map(|y| &plane.row(y)[area.x..area.x + area.size.width]);
+    rows.map(|row| row.iter().sum::<f32>()).sum::<f32>() / (area.size.width * area.size.height) as f32
+}
+
+fn mean_doubt(merits: &Quads, area: &Area) -> f32 {
+    let rows = (area.y..area.y + area.size.height).map(|y| &merits.row(y)[area.x..area.x + area.size.width]);
+    let sum = rows.map(|row| row.iter().map(|merit| merit[3]).sum::<f32>()).sum::<f32>();
+    sum / (area.size.width * area.size.height) as f32
+}
+
+/// The debt of each pixel where it came from, and what this frame adds to it.
+fn move_debts(before: &Plane, maps: &Quads, after: &mut Plane) {
+    let Size { width, height } = before.size;
+    for y in 0..height {
+        let maps = maps.row(y);
+        for (x, (map, to)) in maps.iter().zip(after.row_mut(y)).enumerate() {
+            let nearest = |at: usize, by: f32, end: usize| {
+                // A cast saturates, and takes what is no number to 0.
+                ((at as f32 + by).round() as usize).min(end - 1)
+            };
+            let (from_x, from_y) = (nearest(x, map[0], width), nearest(y, map[1], height));
+            *to = before.row(from_y)[from_x] + (1.0 - map[2]) * (1.0 + map[3] / MOTION_OF_DOUBLE);
+        }
+    }
+}
+
+dispatched! {
+    /// Squares of what the luma of a frame differs from the past without motion.
+    fn unmoved_residuals / unmoved_residuals_plain(present: &Quads, past: &Quads, squares: &mut Plane) {
+        for y in 0..present.size.height {
+            let pixels = present.row(y).iter().zip(past.row(y));
+            for ((present, past), square) in pixels.zip(squares.row_mut(y)) {
+                let difference = present[0] - past[0];
+                *square = difference * difference;
+            }
+        }
+    }
+}
+
+/// 1 where a pixel stands still, else 0. Answers whether any does.
+fn mark_still(unmoved: &Plane, moved: &Plane, motion: &[Plane; 2], mask: &mut Plane) -> bool {
+    let (share, more, longest) = STILL;
+    let mut any = false;
+    for y in 0..mask.size.height {
+        let residuals = unmoved.row(y).iter().zip(moved.row(y));
+        let motion = motion[0].row(y).iter().zip(motion[1].row(y));
+        for (((unmoved, moved), (u, v)), mask) in residuals.zip(motion).zip(mask.row_mut(y)) {
+            let is_still = *unmoved <= share * moved + more && u * u + v * v < longest * longest;
+            *mask = if is_still { 1.0 } else { 0.0 };
+            any |= is_still;
+        }
+    }
+    any
+}
+
+/// The smallest value of the square around each pixel. `from` must be extended.
+fn smallest(from: &Plane, radius: usize, between: &mut Plane, to: &mut Plane) {
+    let reach = radius as isize;
+    let Size { width, height } = from.size;
+    for y in 0..height {
+        for (x, to) in between.row_mut(y).iter_mut().enumerate() {
+            let around = &from.rest(x as isize - reach, y as isize)[..2 * radius + 1];
+            *to = around.iter().copied().fold(f32::INFINITY, smaller);
+        }
+    }
+    for y in 0..height {
+        let rows = y.saturating_sub(radius)..=(y + radius).min(height - 1);
+        let to = to.row_mut(y);
+        to.fill(f32::INFINITY);
+        for y in rows {
+            for (to, &from) in to.iter_mut().zip(&between.row(y)[..width]) {
+                *to = smaller(*to, from);
+            }
+        }
+    }
+}
+
+/// Takes as much of the motion away as the mask says.
+fn slow_down(mask: &Plane, motion: &mut [Plane; 2]) {
+    for motion in motion {
+        for y in 0..mask.size.height {
+            for (mask, motion) in mask.row(y).iter().zip(motion.row_mut(y)) {
+                *motion *= 1.0 - smooth_step((0.5, 1.0), *mask);
+            }
+        }
+    }
+}
+
+dispatched! {
+    /// The row as it goes into the history, its share of the past, and what is handed on.
+    fn settle_row / settle_row_plain(
+        fresh: &[f32], merits: &[Quad], handed_on: f32, moved: &[Quad], present: &mut [Quad], maps: &mut [Quad],
+        transfer: &mut [Quad],
+    ) {
+        let count = present.len();
+        let (fresh, merits, moved) = (&fresh[..count], &merits[..count], &moved[..count]);
+        let (maps, transfer) = (&mut maps[..count], &mut transfer[..count]);
+        for x in 0..count {
+            let new = fresh[x];
+            let [trust, length, longest, _] = merits[x];
+            let pull = new * (1.0 - maps[x][2]);
+            let kept = (1.0 - new) * ((1.0 - trust) + handed_on * trust / (length + 1.0));
+            let pixel = &mut present[x];
+            let mut difference = [0.0; 4];
+            for channel in 0..3 {
+                let residual = pixel[channel] - moved[x][channel];
+                difference[channel] = kept * residual;
+                pixel[channel] = moved[x][channel] + pull * residual + difference[channel];
+            }
+            pixel[3] = new * (smaller(length * trust, longest) + 1.0) + (1.0 - new) * length;
+            maps[x][2] = 1.0 - pull;
+            transfer[x] = in_colours(&difference);
+        }
+    }
+}
+
+/// A difference of luma and colour differences as one of red, green and blue.
+#[inline(always)]
+fn in_colours(difference: &Quad) -> Quad {
+    let [red, green, blue] = super::shadow::colours(difference);
+    [red, green, blue, 0.0]
+}
