@@ -13,7 +13,7 @@ PLUGIN_DIR := target/release/plugin
 export FACESR_CACHE_DIR := $(CACHE)
 
 .DELETE_ON_ERROR:
-.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live train-face train-live train-check eval-models doctor clean
+.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live bars-reuse train-face train-live train-check eval-models doctor clean
 
 help:
 	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
@@ -25,6 +25,7 @@ help:
 	@echo "make bars-flow  error and speed of optical flow, side by side with OpenCV's"
 	@echo "make bars-temporal  steadying, side by side with the same network frame by frame"
 	@echo "make bars-faces  faces found and followed, how they shake, steps, seams and nearness to the truth"
+	@echo "make bars-reuse  outputs used again, side by side with an inference for every frame"
 	@echo "make bars-live  live video under a load that comes and goes, and ten streams that share a network"
 	@echo "make lint    formatting, clippy, layering, documentation"
 	@echo "make metrics the network that measures perceptual distance (ST-LPIPS)"
@@ -129,6 +130,13 @@ bars-temporal: setup build
 	cargo build --release --locked --no-default-features --example temporal
 	GST_PLUGIN_PATH="$(CURDIR)/$(PLUGIN_DIR)" $(PEERS_VENV)/bin/python scripts/bars_temporal.py \
 		$(if $(MEDIA),--media "$(MEDIA)") $(BARS)
+
+# Outputs used again, beside the same network on every frame.
+bars-reuse: setup build
+	@$(MAKE) --no-print-directory $(PEERS_VENV)/ready
+	cargo build --release --locked --no-default-features --example reuse
+	cargo build --release --locked --example reuse_element
+	$(PEERS_VENV)/bin/python scripts/bars_reuse.py $(if $(MEDIA),--media "$(MEDIA)") $(BARS)
 
 # MEDIA=... is where the stills, clips and pairs lie. The last table takes minutes a clip on a processor.
 bars-faces: setup metrics

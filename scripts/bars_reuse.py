@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Outputs used again beside the same network on every frame: picture, flicker, seams, ages, and time on one thread.
 
-    scripts/bars_reuse.py [--media FOLDER] [--rows NAME,...] [--model span-x2] [--faces auto]
+    scripts/bars_reuse.py [--media FOLDER] [--rows NAME,...] [--model span-x2] [--faces auto] [--only stage|element]
 
 FOLDER is where `pairs` and `videos` lie. Two clips are halved (videos/clm_cap12.mp4, frames 0 to 80, and
 videos/intel_asl/book.mkv) and enlarged again; pairs hold clips that noise or compression went over. Each is made by the
 network frame by frame, steadied with an inference for every frame, and with outputs used again, all in turn by
-examples/reuse on one thread. Exits with 1 where a bar is missed.
+examples/reuse on one thread. After that, the whole element on all cores beside a bare session, by
+examples/reuse_element. Exits with 1 where a bar is missed.
 """
 
 import argparse
@@ -41,6 +42,8 @@ ROWS = {
 }
 # For every row: gradients of the error across borders of tiles to those of the steadied result.
 SEAMS = 1.05
+# Clip, `reuse`, and what the whole element must reach of the bare network's speed without faces and with.
+ELEMENT = {"cap12": ("clm_cap12", 1.0, 4.0, 2.5), "book": ("intel_asl/book", 0.5, 2.0, 1.5)}
 # Figures of which more is better.
 MORE = {"speed", "psnr", "psnr-bare", "ssim"}
 
@@ -116,6 +119,36 @@ def seams(made, truth, side):
     return float(numpy.mean(total))
 
 
+def element(options) -> list:
+    """Speed of the whole element to the bare network's; the bars that are missed."""
+    missed = []
+    with tempfile.TemporaryDirectory() as folder:
+        tool = TARGET / "examples/reuse_element"
+        for row in [row for row in options.rows.split(",") if row in ELEMENT]:
+            clip, reuse, *bars = ELEMENT[row]
+            inputs, _ = clips(row, clip, options.media)
+            height, width, _ = inputs[0].shape
+            base = Path(folder) / "clip"
+            base.write_bytes(b"".join(frame.tobytes() for frame in inputs))
+            for faces, bar in zip(("off", "auto"), bars):
+                line = f"{width} {height} {options.model} reuse={reuse},face-mode={faces} {base}\n"
+                done = subprocess.run([tool], input=line, capture_output=True, text=True)
+                if done.returncode:
+                    sys.exit(f"bars_reuse: examples/reuse_element: {done.stderr.strip()}")
+                told = json.loads(done.stdout)
+                speed = told["bare"] / told["element"]
+                kept = speed >= bar
+                if not kept:
+                    missed.append(f"element {row} faces {faces}")
+                print(
+                    f"element, {row} {width}x{height}, reuse {reuse:g}, face-mode={faces}: {speed:.2f} times the bare network"
+                    f" ({told['element']:.0f} and {told['bare']:.0f} ms a frame, {told['area']:.3f} inferred,"
+                    f" {told['restored']} faces restored)  (at least {bar:g}: {'kept' if kept else 'MISSED'})",
+                    flush=True,
+                )
+    return missed
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--media", type=Path, default=ROOT.parent / "shared/media")
@@ -123,13 +156,14 @@ def main() -> None:
     options.add_argument("--model", default="span-x2")
     options.add_argument("--faces", default="off", choices=["off", "auto"])
     options.add_argument("--reuse", type=float, help="instead of the row's own; no bars are held then")
+    options.add_argument("--only", choices=["stage", "element"])
     options = options.parse_args()
     if not options.media.is_dir():
         sys.exit(f"bars_reuse: there is no folder {options.media}: name it by --media")
-    missed = []
+    missed = element(options) if options.only != "stage" else []
     with tempfile.TemporaryDirectory() as folder:
         tool = subprocess.Popen([TARGET / "examples/reuse"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for row in options.rows.split(","):
+        for row in options.rows.split(",") if options.only != "element" else []:
             if row not in ROWS:
                 sys.exit(f"bars_reuse: no row {row}: one of {', '.join(ROWS)}")
             clip, reuse, bars = ROWS[row]
