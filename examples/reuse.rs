@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let settings = settings(model, temporal, faces);
             let mut controls = Controls::default();
             controls.temporal.reuse.amount = amount;
-            controls.faces = face::Controls { strength: 1.0, fidelity: 0.5 };
+            controls.faces.reuse = amount;
             let file = BufWriter::new(File::create(format!("{outputs}.{name}"))?);
             Ok(Way { enhancer: Enhancer::open(&settings)?, controls, file, time: Duration::ZERO })
         };

@@ -162,7 +162,13 @@ def main() -> None:
         sys.exit(f"bars_reuse: there is no folder {options.media}: name it by --media")
     missed = element(options) if options.only != "stage" else []
     with tempfile.TemporaryDirectory() as folder:
-        tool = subprocess.Popen([TARGET / "examples/reuse"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        tool = subprocess.Popen(
+            [TARGET / "examples/reuse"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "RAYON_NUM_THREADS": "1"},
+        )
         for row in options.rows.split(",") if options.only != "element" else []:
             if row not in ROWS:
                 sys.exit(f"bars_reuse: no row {row}: one of {', '.join(ROWS)}")

@@ -105,7 +105,7 @@ fn frame(faces: &mut Faces, found: &[Detection], bright: f32) -> FaceReport {
     let small = scene(1, bright);
     let mut large = scene(2, bright);
     faces.follow(small.view(), None, false, Some(found)).unwrap();
-    let controls = Controls { strength: 1.0, fidelity: 0.0 };
+    let controls = Controls { fidelity: 0.0, ..Controls::default() };
     faces.restore(&Frame(small.view()), &mut large.view_mut(), &controls).unwrap()
 }
 

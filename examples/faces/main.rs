@@ -72,7 +72,7 @@ fn print(wanted: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
             let text = |at: usize, otherwise: &str| arguments.get(at).map_or(otherwise.into(), String::clone);
             let (restorer, frames) = (text(2, "auto"), text(3, "12").parse()?);
             let (strength, fidelity) = (text(4, "1").parse()?, text(5, "0.5").parse()?);
-            let controls = gstfacesr::face::Controls { strength, fidelity };
+            let controls = gstfacesr::face::Controls { strength, fidelity, reuse: 0.0 };
             match wanted {
                 "truth" => quality::truth(&media, &restorer, frames, controls)?,
                 "steps" => quality::steps(&media, &restorer, controls)?,

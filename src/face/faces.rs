@@ -32,11 +32,13 @@ pub struct Controls {
     pub strength: f32,
     /// Resemblance (1) against invention (0).
     pub fidelity: f32,
+    /// How much faces that look as they did are taken for what was restored before, 0 to 1.
+    pub reuse: f32,
 }
 
 impl Default for Controls {
     fn default() -> Self {
-        Self { strength: 1.0, fidelity: 0.5 }
+        Self { strength: 1.0, fidelity: 0.5, reuse: 0.0 }
     }
 }
 
@@ -226,7 +228,33 @@ impl Faces {
         let enlarged = output.dim().1 as f32 / small.width as f32;
         let fidelity = |window: &Window| restorer.fidelity(controls.fidelity, window.place.scale(), enlarged);
         let fidelities: Vec<f32> = chosen.iter().map(|(_, window, _)| fidelity(window)).collect();
-        let restored = restore_each(restorer.as_mut(), &crops, &fidelities)?;
+        // Made before, for crops that look the same; the rest is for the restorer, in its order.
+        let asked = chosen.iter().zip(crops.iter().zip(&fidelities));
+        let before: Vec<Option<Crop>> = asked
+            .map(|((track, _, _), (crop, fidelity))| {
+                known.entry(track.id).or_default().made_before(crop, *fidelity, controls.reuse)
+            })
+            .collect();
+        let (crops_left, fidelities_left): (Vec<Crop>, Vec<f32>) = crops
+            .iter()
+            .zip(&fidelities)
+            .zip(&before)
+            .filter(|(_, before)| before.is_none())
+            .map(|((crop, fidelity), _)| (crop.clone(), *fidelity))
+            .unzip();
+        report.reused = crops.len() - crops_left.len();
+        let mut made = restore_each(restorer.as_mut(), &crops_left, &fidelities_left)?.into_iter();
+        let mut restored = Vec::new();
+        for (((track, _, _), (crop, fidelity)), before) in
+            chosen.iter().zip(crops.iter().zip(&fidelities)).zip(before)
+        {
+            let is_new = before.is_none();
+            let Some(result) = before.map(Ok).or_else(|| made.next()) else { break };
+            if let (true, Ok(made)) = (is_new && controls.reuse > 0.0, &result) {
+                known.entry(track.id).or_default().remember(crop, made, *fidelity);
+            }
+            restored.push(result);
+        }
         // Of a restorer that does not invent, only the faults of the source would come back.
         let detail = if restorer.invents() { controls.fidelity } else { 0.0 };
         let mut finished = Vec::new();

@@ -76,6 +76,8 @@ pub struct FaceReport {
     pub faces: usize,
     /// Faces restored and laid over the picture.
     pub restored: usize,
+    /// Of these, faces that looked as they did and were not restored anew.
+    pub reused: usize,
     /// Faces left as they are because the restorer failed.
     pub failed: usize,
     /// Why the last of those failed.

@@ -143,7 +143,7 @@ fn a_restorer_that_changes_nothing_leaves_the_picture_within_rounding() {
     for is_aligned in [false, true] {
         for times in [1, 2, 4] {
             for fidelity in [0.0, 0.5, 1.0] {
-                let controls = Controls { strength: 1.0, fidelity };
+                let controls = Controls { fidelity, ..Controls::default() };
                 let found = [face(60.0, 45.0, 50.0, 0.95), face(130.0, 70.0, 30.0, 0.95)];
                 let (before, after, report) =
                     frame::<u8>(&mut stage(same, is_aligned), &found, &controls, times);
@@ -155,6 +155,35 @@ fn a_restorer_that_changes_nothing_leaves_the_picture_within_rounding() {
             }
         }
     }
+}
+
+#[test]
+fn a_face_that_looks_as_it_did_is_laid_again_for_a_while_and_one_that_changed_is_restored() {
+    let found = [face(60.0, 45.0, 50.0, 0.95), face(130.0, 70.0, 30.0, 0.95)];
+    // Frames with the same picture, but for the left face from the sixth on, whose mouth is another.
+    let run = |reuse: f32, frames: usize, change: usize| -> Vec<(usize, usize)> {
+        let mut faces = stage(bright, false);
+        let controls = Controls { reuse, ..Controls::default() };
+        (0..frames)
+            .map(|number| {
+                let mut small = scene::<u8>(SMALL, 1, 3);
+                if number >= change {
+                    small.slice_mut(ndarray::s![56..62, 54..66, ..]).fill(20);
+                }
+                let mut large = scene::<u8>(SMALL, 2, 3);
+                faces.follow(small.view(), None, false, Some(&found)).unwrap();
+                let report = faces.restore(&Frame(small.view()), &mut large.view_mut(), &controls).unwrap();
+                (report.restored, report.reused)
+            })
+            .collect()
+    };
+    assert!(run(0.0, 8, 5).iter().all(|counts| *counts == (2, 0)), "nobody asked");
+    let calm = run(1.0, 40, 40);
+    assert_eq!(calm[0], (2, 0));
+    assert!(calm[1..16].iter().all(|counts| *counts == (2, 2)), "{calm:?}");
+    assert_eq!(calm[16], (2, 0), "no face is used again for longer");
+    let changed = run(1.0, 8, 5);
+    assert_eq!(changed[4..7], [(2, 2), (2, 1), (2, 2)], "one face changed once");
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub struct FaceStats {
     sum: u64,
     tracks: u64,
     restored: u64,
+    reused: u64,
     failed: u64,
     guarded: u64,
     /// What restores them; empty if nothing does.
@@ -51,6 +52,7 @@ impl FaceStats {
         self.sum += report.faces as u64;
         self.tracks = self.tracks.max(report.tracks);
         self.restored += report.restored as u64;
+        self.reused += report.reused as u64;
         self.guarded += report.guarded as u64;
         let restoring = Missed { faces: report.failed, reason: report.failure.clone() };
         let warnings = [
@@ -87,6 +89,7 @@ impl FaceStats {
             .field("mean", self.sum as f64 / frames.max(1) as f64)
             .field("tracks", self.tracks)
             .field("restored", self.restored)
+            .field("reused", self.reused)
             .field("failed", self.failed)
             .field("guarded", self.guarded)
             .field("restorer", &self.restorer)

@@ -179,7 +179,8 @@ impl<S: Sample> Temporal<S> {
         shadow.load(input);
         shadow.prepare_reuse(controls, &self.watched);
         self.cuts.set_threshold(controls.cut_threshold);
-        let cut = self.cuts.look(shadow.luma()).cut;
+        let cuts = &mut self.cuts;
+        let cut = shadow.find_motion(|luma| cuts.look(luma).cut);
         if cut || !shadow.has_past() {
             shadow.begin(controls);
             return Look::First { cut };

@@ -136,17 +136,12 @@ impl Shadow {
         self.has_past = false;
     }
 
-    /// Takes a frame, to be followed by [`Self::begin`] or [`Self::compare`].
+    /// Takes a frame, to be followed by [`Self::find_motion`].
     pub fn load<S: Sample>(&mut self, input: View<'_, S>) {
         let channels = input.dim().2;
         for (y, from) in rows(input).enumerate() {
             load_row(from, channels, self.present.row_mut(y));
         }
-    }
-
-    /// Luma of the frame that was loaded, 0 to 255.
-    pub fn luma(&self) -> ArrayView2<'_, f32> {
-        self.present.channel(0)
     }
 
     /// What of the outputs may be reused, and how; to be told before each frame. Half the debt is enough in `watched`.
@@ -170,6 +165,19 @@ impl Shadow {
         self.reuse.as_ref()
     }
 
+    /// Finds the motion of the frame that was loaded, to be followed by [`Self::compare`] or [`Self::begin`], while
+    /// something else is found out about its luma.
+    pub fn find_motion<R: Send>(&mut self, beside: impl FnOnce(ArrayView2<'_, f32>) -> R + Send) -> R {
+        let Self { present, past, estimators, noise, has_past, .. } = self;
+        let (noisy, present) = (noise.is_noisy(), &*present);
+        let (result, flow) = rayon::join(
+            || beside(present.channel(0)),
+            || has_past.then(|| estimators.flow(noisy, present.channel(0), past.channel(0))),
+        );
+        self.flow = flow;
+        result
+    }
+
     /// The frame is the first of its scene.
     pub fn begin(&mut self, controls: &Controls) {
         if let Some(reuse) = &mut self.reuse {
@@ -187,14 +195,14 @@ impl Shadow {
         self.has_past
     }
 
-    /// Compares the frame with the past, and adds it. Where outputs are reused, runs of the network are as `window` says.
+    /// Compares the frame, whose motion was found, with the past, and adds it. Where outputs are reused, runs of the network are as `window` says.
     pub fn compare(&mut self, controls: &Controls, window: &Window) -> &Guide {
         let noisy = self.noise.is_noisy();
-        let flow = self.estimators.flow(noisy, self.present.channel(0), self.past.channel(0));
-        for (to, from) in self.motion.iter_mut().zip([&flow.u, &flow.v]) {
-            to.load(from.view());
+        if let Some(flow) = &self.flow {
+            for (to, from) in self.motion.iter_mut().zip([&flow.u, &flow.v]) {
+                to.load(from.view());
+            }
         }
-        self.flow = Some(flow);
         move_past(&self.past, &self.motion, &mut self.guide.maps, &mut self.taps, &mut self.moved);
         residuals(&self.present, &self.moved, &mut self.residuals);
         if let Some(reuse) = &mut self.reuse {

@@ -278,6 +278,7 @@ impl Settings {
             faces: face::Controls {
                 strength: self.face_strength as f32,
                 fidelity: self.face_fidelity as f32,
+                reuse: self.reuse as f32,
             },
         }
     }
