@@ -428,6 +428,36 @@ mod tests {
     }
 
     #[test]
+    fn parts_end_where_they_belong_with_a_pixel_around_and_the_rest_is_left_alone() {
+        for (width, height) in [(16, 16), (47, 33), (101, 64)] {
+            let picture = Picture::<u16>::from_shape_fn((height, width, 3), |(y, x, c)| {
+                (y * 251 + x * 3 + c * 17) as u16
+            });
+            for (x, y, right, bottom) in [(0, 0, 8, 8), (5, 3, 16, 9), (9, 8, 47, 33), (3, 0, 4, 16)] {
+                let (right, bottom) = (right.min(width), bottom.min(height));
+                let area = Area { x, y, size: Size::new(right - x, bottom - y) };
+                for (scale, multiple, context) in [(2, 1, 4), (3, 2, 1), (2, 8, 8), (1, 1, 4)] {
+                    let size = InputSize::Multiple(multiple);
+                    let mut network = Repeat { scale, size, refuse: false };
+                    let mut tiler = Tiler::new(Limits { pixels: usize::MAX, overlap: 16 });
+                    let mut made = Picture::from_elem((height * scale, width * scale, 3), 9);
+                    let to = made.view_mut();
+                    let parts = (&[area][..], context);
+                    let tiled = tiler.run_parts(&mut network, picture.view(), to, parts, &mut |_, _, _| {});
+                    assert_eq!(tiled.unwrap().tiles, 1);
+                    let columns = x.saturating_sub(1)..(right + 1).min(width);
+                    let rows = y.saturating_sub(1)..(bottom + 1).min(height);
+                    for ((y, x, c), &sample) in made.indexed_iter() {
+                        let is_made = rows.contains(&(y / scale)) && columns.contains(&(x / scale));
+                        let expected = if is_made { picture[(y / scale, x / scale, c)] } else { 9 };
+                        assert_eq!(sample, expected, "{width}x{height} {area:?} x{scale} at {x},{y}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_tile_without_numbers_is_left_to_the_fallback_and_counted() {
         let picture = Picture::<u8>::from_elem((40, 50, 3), 1);
         let mut network = Repeat { scale: 2, size: InputSize::Fixed(Size::new(48, 32)), refuse: true };
