@@ -20,7 +20,7 @@ use crate::infer::{Cancel, InferError, Network, runtime};
 use crate::model::contract::Upscaler as UpscalerFile;
 use crate::model::{ModelError, registry};
 use crate::temporal::reuse::Refresh;
-use crate::temporal::{self, Look, Temporal, parts, shadow};
+use crate::temporal::{self, Look, Temporal, shadow};
 use crate::upscale::{self, Upscaler};
 
 /// What decides which network runs, and how.
@@ -359,7 +359,7 @@ impl<S: TensorSample> Enhancer<S> {
         }
         let Some(upscaler) = &self.upscaler else { return Reuse::Off };
         let Some(window) = upscaler.window(small, large) else { return Reuse::Whole(Whole::NoParts) };
-        self.temporal.set_window(parts::Window { context: window.context, most: window.most });
+        self.temporal.set_window(window);
         let faces = self.faces.as_ref().map_or(&[][..], Faces::tracks);
         self.temporal.watch(faces.iter().filter_map(|face| area_of(&face.area, small)).collect());
         Reuse::Parts
@@ -591,11 +591,9 @@ fn run_wanted<S: Sample>(
     };
     let started = Instant::now();
     let Some(upscaler) = upscaler else { return Ok(Upscaled::default()) };
-    let (small, large) = (Size::of(&input), Size::of(&output.view()));
+    let small = Size::of(&input);
     let done = upscaler.run_parts(input, output, areas)?;
-    let window = upscaler.window(small, large).map_or(0, |window| window.context);
-    let window = parts::Window { context: window, ..parts::Window::default() };
-    let seen = areas.iter().map(|area| window.around(*area, small).size);
+    let seen = areas.iter().map(|area| temporal.window().around(*area, small).size);
     let pixels = seen.map(|size| size.width * size.height).sum();
     Ok(Upscaled { tiles: done.tiles, left_out: done.left_out, pixels, time: started.elapsed() })
 }

@@ -2,8 +2,8 @@
 //! a resize for whatever remains.
 
 use crate::image::resample::Resampler;
-use crate::image::{Area, Picture, Sample, Size, View, ViewMut, copy, crop, rows, rows_mut};
-use crate::infer::tile::{Tiled, Tiler, Window};
+use crate::image::{Area, Picture, Sample, Size, View, ViewMut, Window, copy, crop, rows, rows_mut};
+use crate::infer::tile::{Tiled, Tiler};
 use crate::infer::{InferError, Network};
 use crate::model::contract::InputSize;
 

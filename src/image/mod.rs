@@ -69,6 +69,31 @@ impl Area {
     }
 }
 
+/// What a run of a network over a part of a picture takes besides the pixels that are wanted, and how many it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Context on every side, in pixels.
+    pub context: usize,
+    /// Pixels at most, context included.
+    pub most: usize,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { context: 0, most: usize::MAX }
+    }
+}
+
+impl Window {
+    /// An area with its context, as far as the picture reaches.
+    pub fn around(&self, area: Area, picture: Size) -> Area {
+        let (x, y) = (area.x.saturating_sub(self.context), area.y.saturating_sub(self.context));
+        let right = (area.x + area.size.width + self.context).min(picture.width);
+        let bottom = (area.y + area.size.height + self.context).min(picture.height);
+        Area { x, y, size: Size::new(right - x, bottom - y) }
+    }
+}
+
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}x{}", self.width, self.height)

@@ -10,7 +10,9 @@ use std::ops::Range;
 use ndarray::Axis;
 
 use super::{InferError, Network};
-use crate::image::{Area, Picture, Sample, Size, View, ViewMut, copy, crop, crop_mut, rows, rows_mut};
+use crate::image::{
+    Area, Picture, Sample, Size, View, ViewMut, Window, copy, crop, crop_mut, rows, rows_mut,
+};
 use crate::model::contract::InputSize;
 
 /// The fewest pixels, along a side, that a tile adds to the picture, whatever the limits say:
@@ -21,15 +23,6 @@ const LEAST_CORE: usize = 16;
 /// need, but within these. With 4, tiles of 32 by SPAN are 65 dB from the whole, with 8, compact networks are 66; of
 /// networks that look farther, what they make of a part is as near to the truth as what they make of the whole.
 const PART_CONTEXT: (usize, usize) = (4, 8);
-
-/// What a run over a part of a picture takes besides the pixels that are wanted, and how many it may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Context on every side, in pixels.
-    pub context: usize,
-    /// Pixels at most, context included.
-    pub most: usize,
-}
 
 /// How large tiles may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,9 @@ mod thumbnail;
 
 use crate::flow::{self, Flow};
 use crate::image::quads::Quads;
-use crate::image::{Area, Picture, Sample, Size, View, ViewMut, rows_mut};
+use crate::image::{Area, Picture, Sample, Size, View, ViewMut, Window, rows_mut};
 use blend::Blend;
 use cut::CutDetector;
-use parts::Window;
 use reuse::Refresh;
 use shadow::Shadow;
 
@@ -109,6 +108,11 @@ impl<S: Sample> Temporal<S> {
     /// What a run of the network over a part of the input takes and may have.
     pub fn set_window(&mut self, window: Window) {
         self.window = window;
+    }
+
+    /// As it was set.
+    pub fn window(&self) -> Window {
+        self.window
     }
 
     /// Parts of the next input where half the debt is enough for a new inference.

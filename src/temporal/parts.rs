@@ -1,6 +1,6 @@
 //! Rectangles around tiles: which parts of a picture are run through the network so that the tiles that need it are.
 
-use crate::image::{Area, Size};
+use crate::image::{Area, Size, Window};
 
 /// From this share of the picture on, context included, the whole is run: it has no seams, and rectangles cost more.
 const NEARLY_ALL: f32 = 0.8;
@@ -18,31 +18,6 @@ pub struct Grid {
     pub tile: usize,
     /// Tiles across and down.
     pub tiles: Size,
-}
-
-/// What a run of the network takes besides the pixels that are wanted, and how many it may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Context on every side, in pixels.
-    pub context: usize,
-    /// Pixels at most, context included.
-    pub most: usize,
-}
-
-impl Default for Window {
-    fn default() -> Self {
-        Self { context: 0, most: usize::MAX }
-    }
-}
-
-impl Window {
-    /// An area with its context, as far as the picture reaches.
-    pub fn around(&self, area: Area, picture: Size) -> Area {
-        let (x, y) = (area.x.saturating_sub(self.context), area.y.saturating_sub(self.context));
-        let right = (area.x + area.size.width + self.context).min(picture.width);
-        let bottom = (area.y + area.size.height + self.context).min(picture.height);
-        Area { x, y, size: Size::new(right - x, bottom - y) }
-    }
 }
 
 impl Grid {

@@ -4,13 +4,13 @@
 //! the past counts for less. Tiles whose debt has come to a limit, whose input no longer agrees with the past, or that are
 //! old, are run through the network again; in the others the past is moved and what differs of the input is added to it.
 
-use super::parts::{Grid, Window};
+use super::parts::Grid;
 use super::{larger, smaller, smooth_step};
 use crate::image::box_filter::box_filter;
 use crate::image::lanes::dispatched;
 use crate::image::plane::Plane;
 use crate::image::quads::{Quad, Quads};
-use crate::image::{Area, Size};
+use crate::image::{Area, Size, Window};
 
 /// Debt at which a tile is run again, at a `reuse` of 1: frames of what is still and well known count for a tenth each.
 const MOST_DEBT: f32 = 4.0;
@@ -41,6 +41,9 @@ const STILL_RADII: (usize, usize, usize) = (3, 2, 2);
 const SPREAD: f32 = 0.9;
 /// Steps of the spread: the golden ratio puts neighbours in the order far from each other.
 const GOLDEN: f64 = 0.618_033_988_749_895;
+
+/// The age of what was never inferred.
+const OLD: u32 = u32::MAX;
 
 /// How much is made of what was inferred before.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,7 +110,8 @@ impl Reuse {
         Self {
             grid,
             debts: [plane(), plane()],
-            ages: vec![0; grid.count()],
+            // Whatever the history holds may be of another network: all is to be new once.
+            ages: vec![OLD; grid.count()],
             wanted: vec![false; grid.count()],
             watched: vec![false; grid.count()],
             merits: Quads::new(picture),
@@ -204,7 +208,7 @@ impl Reuse {
             let area = self.grid.tile_area(tile);
             let limit = if self.watched[tile] { 0.5 * most } else { most };
             let (debt, doubt) = (mean(&self.debts[1], &area), mean_doubt(&self.merits, &area));
-            self.ages[tile] += 1;
+            self.ages[tile] = self.ages[tile].saturating_add(1);
             self.wanted[tile] = self.ages[tile] >= max_age;
             if !self.wanted[tile] && (doubt > DOUBT || debt >= limit) {
                 urgent.push((debt / limit.max(1e-3) + doubt / DOUBT, tile));

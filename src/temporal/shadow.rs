@@ -7,7 +7,6 @@
 use ndarray::{Array2, ArrayView2};
 
 use super::noise::{Medians, Noise};
-use super::parts::Window;
 use super::reuse::{Reuse, STRICTER};
 use super::{Controls, Mode, larger, smaller, smooth_step};
 use crate::flow::{self, Estimator, Flow};
@@ -15,7 +14,7 @@ use crate::image::box_filter::box_filter;
 use crate::image::lanes::dispatched;
 use crate::image::plane::Plane;
 use crate::image::quads::{Quad, Quads, Taps, locate, sample, sample_fourth};
-use crate::image::{Area, Sample, Size, View, rows};
+use crate::image::{Area, Sample, Size, View, Window, rows};
 
 /// Weights of red, green and blue in luma (ITU-R BT.601).
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
@@ -151,11 +150,7 @@ impl Shadow {
             self.reuse = None;
         }
         if wanted {
-            let fresh = || {
-                let mut reuse = Reuse::new(self.size, &controls.reuse);
-                reuse.begin(&controls.reuse, self.noise.level());
-                reuse
-            };
+            let fresh = || Reuse::new(self.size, &controls.reuse);
             self.reuse.get_or_insert_with(fresh).watch(watched);
         }
     }

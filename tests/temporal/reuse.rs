@@ -2,8 +2,7 @@
 //! to be inferred is copied into a frame of rubbish, so that whatever takes more than those shows.
 
 use crate::scenes::{Scene, Shot, standard_error};
-use gstfacesr::image::{Area, Picture, Sample, Size};
-use gstfacesr::temporal::parts::Window;
+use gstfacesr::image::{Area, Picture, Sample, Size, Window};
 use gstfacesr::temporal::reuse::Refresh;
 use gstfacesr::temporal::{Controls, Look, Mode, Temporal};
 
@@ -148,6 +147,22 @@ fn the_first_frame_a_cut_and_a_frame_after_a_reset_are_the_networks_bit_for_bit(
             assert_eq!(temporal.refresh(), Some((&Refresh::Whole, 0)));
             assert!(output == shot.frame::<u8>().1);
         }
+    }
+}
+
+#[test]
+fn where_reuse_begins_in_the_midst_of_a_scene_the_first_frame_is_inferred_whole() {
+    let mut temporal = Temporal::<u8>::new(Mode::Balanced);
+    for (t, shot) in moving((0.0, 0.0), 0.6, 12).enumerate() {
+        // Off from the fourth on, as where another network takes its place, and on again.
+        let controls = if (4..8).contains(&t) { Controls::default() } else { reusing(1.0) };
+        let (input, mut output) = shot.frame::<u8>();
+        let size = Size::of(&output.view());
+        let look = temporal.look(input.view(), size, &controls);
+        let is_whole = temporal.refresh().map(|(refresh, _)| *refresh == Refresh::Whole);
+        let expected = if (4..8).contains(&t) { None } else { Some(t == 0 || t == 8) };
+        assert_eq!(is_whole, expected, "frame {t}");
+        temporal.steady(look, &mut output.view_mut());
     }
 }
 
