@@ -74,16 +74,31 @@ impl Lanes {
         self.map(f32::sqrt)
     }
 
+    /// The whole numbers below, of numbers between -2^22 and 2^22.
+    #[inline(always)]
+    pub fn floor(self) -> Self {
+        // `f32::floor` is a call on the oldest processors.
+        let shift = Self::splat((3 << 22) as f32);
+        let nearest = (self + shift) - shift;
+        nearest.with(self, |nearest, value| if nearest > value { nearest - 1.0 } else { nearest })
+    }
+
     /// Without signs.
     #[inline(always)]
     pub fn abs(self) -> Self {
         self.map(f32::abs)
     }
 
-    /// The larger ones; not for NaN.
+    /// The larger ones; of NaN, `other`.
     #[inline(always)]
     pub fn max(self, other: Self) -> Self {
         self.with(other, |a, b| if a > b { a } else { b })
+    }
+
+    /// The smaller ones; of NaN, `other`.
+    #[inline(always)]
+    pub fn min(self, other: Self) -> Self {
+        self.with(other, |a, b| if a < b { a } else { b })
     }
 
     // Written out: `array::map` and `from_fn` were not always inlined.

@@ -2,8 +2,8 @@
 
 use ndarray::{ArrayView2, ShapeBuilder};
 
+use super::Size;
 use super::lanes::{Lanes, dispatched};
-use super::{Sample, Size};
 
 /// A pixel.
 pub type Quad = [f32; 4];
@@ -15,7 +15,7 @@ const BORDER: usize = 4;
 const CHANNELS: usize = 4;
 
 /// From here on, floats are whole numbers, and the lowest bits of their representation are those of the number.
-const FIRST_WITHOUT_FRACTION: f32 = (1 << 23) as f32;
+pub const FIRST_WITHOUT_FRACTION: f32 = (1 << 23) as f32;
 const MANTISSA: u32 = (1 << 23) - 1;
 
 /// A picture of four channels with a border of 4 pixels around it.
@@ -49,23 +49,6 @@ impl Quads {
         self.samples[start..start + self.size.width * CHANNELS].as_chunks_mut().0
     }
 
-    /// Every row, top to bottom, in bands of `count` rows, each with its border at both ends and all
-    /// without the border above and below.
-    pub fn bands_mut(
-        &mut self,
-        count: usize,
-    ) -> impl rayon::iter::IndexedParallelIterator<Item = BandMut<'_>> {
-        use rayon::prelude::*;
-        let (stride, width, height) = (self.stride, self.size.width, self.size.height);
-        let inside = &mut self.samples[BORDER * stride..(BORDER + height) * stride];
-        inside.par_chunks_mut(stride * count).enumerate().map(move |(index, samples)| BandMut {
-            first: index * count,
-            samples,
-            stride,
-            width,
-        })
-    }
-
     /// One channel.
     pub fn channel(&self, channel: usize) -> ArrayView2<'_, f32> {
         let shape = (self.size.height, self.size.width).strides((self.stride, CHANNELS));
@@ -87,67 +70,6 @@ impl Quads {
             self.samples.copy_within(BORDER * stride..(BORDER + 1) * stride, y * stride);
             self.samples.copy_within(last..last + stride, (BORDER + height + y) * stride);
         }
-    }
-
-    /// A pixel, and the mean of it and its eight neighbours weighted 1, 2, 1 each way.
-    #[inline(always)]
-    pub fn smooth(&self, x: usize, y: usize) -> (Quad, Quad) {
-        let mut start = (y + BORDER - 1) * self.stride + (x + BORDER - 1) * CHANNELS;
-        let mut sum = [0.0; 4];
-        let mut here = [0.0; 4];
-        for (row, weight) in [0.0625, 0.125, 0.0625].into_iter().enumerate() {
-            let taps: &[Quad] = self.samples[start..start + 3 * CHANNELS].as_chunks().0;
-            for channel in 0..CHANNELS {
-                sum[channel] += weight * (taps[0][channel] + 2.0 * taps[1][channel] + taps[2][channel]);
-            }
-            if row == 1 {
-                here = taps[1];
-            }
-            start += self.stride;
-        }
-        (here, sum)
-    }
-}
-
-/// Some rows of a picture.
-pub struct BandMut<'a> {
-    /// Number of the first row.
-    pub first: usize,
-    samples: &'a mut [f32],
-    stride: usize,
-    width: usize,
-}
-
-impl BandMut<'_> {
-    /// The rows, without their borders.
-    pub fn rows_mut(&mut self) -> impl ExactSizeIterator<Item = &mut [Quad]> {
-        let inside = BORDER * CHANNELS..(BORDER + self.width) * CHANNELS;
-        self.samples.chunks_exact_mut(self.stride).map(move |row| row[inside.clone()].as_chunks_mut().0)
-    }
-}
-
-/// Reads the colours of a row of samples, in the samples' units.
-#[multiversion::multiversion(targets("x86_64+avx2"))]
-pub fn load_row<S: Sample>(from: &[S], channels: usize, to: &mut [Quad]) {
-    for (from, to) in from.chunks_exact(channels).zip(to) {
-        *to = [from[0].to_f32(), from[1].to_f32(), from[2].to_f32(), 0.0];
-    }
-}
-
-/// Writes the colours of a row of samples, rounded to the nearest and limited to their range; others are left
-/// as they are.
-#[multiversion::multiversion(targets("x86_64+avx2"))]
-pub fn store_row<S: Sample>(from: &[Quad], channels: usize, to: &mut [S]) {
-    for (from, to) in from.iter().zip(to.chunks_exact_mut(channels)) {
-        let mut bits = [0; 4];
-        for channel in 0..4 {
-            let value = if from[channel] > 0.0 { from[channel] } else { 0.0 };
-            let value = if value < S::WHITE { value } else { S::WHITE };
-            bits[channel] = (value + FIRST_WITHOUT_FRACTION).to_bits();
-        }
-        to[0] = S::from_low_bits(bits[0]);
-        to[1] = S::from_low_bits(bits[1]);
-        to[2] = S::from_low_bits(bits[2]);
     }
 }
 
@@ -267,7 +189,6 @@ pub fn catmull_rom(t: f32) -> [f32; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rayon::prelude::*;
 
     const SIZES: [(usize, usize); 5] = [(1, 1), (2, 5), (7, 3), (16, 16), (37, 21)];
 
@@ -388,60 +309,5 @@ mod tests {
             sample_fourth_plain(&picture, &plain, &mut wanted);
             assert_eq!(found, wanted);
         }
-    }
-
-    #[test]
-    fn bands_cover_every_row_once() {
-        for (width, height) in SIZES {
-            for count in [1, 2, 5, 16, 100] {
-                let mut picture = Quads::new(Size::new(width, height));
-                picture.bands_mut(count).for_each(|mut band| {
-                    let first = band.first;
-                    for (y, row) in band.rows_mut().enumerate() {
-                        row.iter_mut().for_each(|pixel| pixel[0] += (first + y + 1) as f32);
-                    }
-                });
-                for y in 0..height {
-                    assert!(picture.row(y).iter().all(|pixel| pixel[0] == (y + 1) as f32), "row {y}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_smooth_pixel_is_weighted_one_two_one_each_way() {
-        for (width, height) in SIZES {
-            let size = Size::new(width, height);
-            let picture = picture(size);
-            for y in 0..height {
-                for x in 0..width {
-                    let (here, smooth) = picture.smooth(x, y);
-                    assert_eq!(here, picture.row(y)[x]);
-                    let kernel = |distance: f64| (0.5 - 0.25 * distance.abs()).max(0.0);
-                    let wanted = expected(size, 1, x as f64, y as f64, kernel);
-                    assert!((f64::from(smooth[1]) - wanted).abs() < 1e-3, "{size} {x},{y}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_level_is_stored_as_the_nearest_sample_and_other_channels_are_left() {
-        fn check<S: Sample>(values: impl Iterator<Item = f32>) {
-            let from: Vec<Quad> = values.map(|value| [value, value, value, 9.0]).collect();
-            for channels in [3, 4] {
-                let mut to = vec![S::MAX; from.len() * channels];
-                store_row(&from, channels, &mut to);
-                for (from, to) in from.iter().zip(to.chunks_exact(channels)) {
-                    let off = (to[0].to_f32() - from[0].clamp(0.0, S::WHITE)).abs();
-                    assert!(off <= 0.5 || from[0].is_nan(), "{} became {:?}", from[0], to[0]);
-                    assert!(to[1..3].iter().all(|sample| *sample == to[0]));
-                    assert!(to[3..].iter().all(|sample| *sample == S::MAX));
-                }
-            }
-        }
-        let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1e9, 1e9, -0.4];
-        check::<u8>((-40..2200).map(|step| step as f32 / 8.0).chain(odd));
-        check::<u16>((-40..280_000).map(|step| step as f32 / 4.0).chain(odd));
     }
 }

@@ -1,0 +1,511 @@
+//! Pictures of three planes of floats with a border, which are sampled between pixels, eight pixels at a time.
+//!
+//! Neighbours mostly move alike: where eight of them are to be found side by side, or at most a pixel apart, their taps
+//! are vectors as they lie in memory. Others are sampled one by one, with the same bits, which are those of
+//! [`super::quads::sample`], too.
+
+use rayon::prelude::*;
+
+use super::lanes::{LANES, Lanes, Row, RowMut};
+use super::quads::{FIRST_WITHOUT_FRACTION, catmull_rom};
+use super::{Sample, Size};
+
+/// Red, green and blue.
+pub const COLOURS: usize = 3;
+
+/// Rows above and below a picture. A sample may lie outside of it by a pixel, and a cubic one reads two more.
+const BORDER: usize = 4;
+/// Floats to the left of a row: a whole vector, so that rows begin where vectors do.
+const LEFT: usize = LANES;
+/// Floats to the right of a row's last vector: eight samples may begin at the border's end, and take five taps each.
+const RIGHT: usize = 2 * LANES;
+
+/// Three planes of a size. Rows of red, green and blue lie one after the other; each is whole vectors long, of which the last
+/// may reach into the border.
+#[derive(Clone, Debug)]
+pub struct Planar {
+    samples: Vec<f32>,
+    /// Without the border.
+    pub size: Size,
+    /// Floats of a row of one colour.
+    stride: usize,
+}
+
+impl Planar {
+    /// Black.
+    pub fn new(size: Size) -> Self {
+        let stride = LEFT + size.width.next_multiple_of(LANES) + RIGHT;
+        Self { samples: vec![0.0; stride * COLOURS * (size.height + 2 * BORDER)], size, stride }
+    }
+
+    /// A row of every colour in whole vectors.
+    #[inline(always)]
+    pub fn row(&self, y: usize) -> [Row<'_>; COLOURS] {
+        [self.lanes(0, 0, y as isize), self.lanes(1, 0, y as isize), self.lanes(2, 0, y as isize)]
+    }
+
+    /// As many vectors as a row has, from `(x, y)` of a colour on. Both may be as low as -1.
+    #[inline(always)]
+    pub fn lanes(&self, colour: usize, x: isize, y: isize) -> Row<'_> {
+        let row = (y + BORDER as isize) as usize * COLOURS + colour;
+        let start = row * self.stride + (x + LEFT as isize) as usize;
+        let count = self.size.width.next_multiple_of(LANES);
+        self.samples[start..start + count].as_chunks().0
+    }
+
+    /// Every row, top to bottom, in bands of `count` rows.
+    pub fn bands_mut(&mut self, count: usize) -> impl IndexedParallelIterator<Item = BandMut<'_>> {
+        let (stride, width, height) = (self.stride, self.size.width, self.size.height);
+        let row = COLOURS * stride;
+        let inside = &mut self.samples[BORDER * row..(BORDER + height) * row];
+        inside.par_chunks_mut(row * count).enumerate().map(move |(index, samples)| BandMut {
+            first: index * count,
+            samples,
+            stride,
+            width,
+        })
+    }
+
+    /// Repeats the first and the last row in the border. To be called after all rows were written and
+    /// [extended](RowsMut::extend), before sampling.
+    pub fn extend(&mut self) {
+        let (row, height) = (COLOURS * self.stride, self.size.height);
+        let last = (BORDER + height - 1) * row;
+        for y in 0..BORDER {
+            self.samples.copy_within(BORDER * row..(BORDER + 1) * row, y * row);
+            self.samples.copy_within(last..last + row, (BORDER + height + y) * row);
+        }
+    }
+
+    /// Samples the pixels of row `y` from the column `x` on, eight of them, moved by `motion`, by the cubic of Catmull and
+    /// Rom. Positions farther out than a pixel are limited to that; NaN is far out.
+    #[inline(always)]
+    pub fn sample(&self, (x, y): (usize, usize), motion: [Lanes; 2]) -> [Lanes; COLOURS] {
+        let columns = Lanes::splat(x as i32 as f32) + SIDE_BY_SIDE;
+        let across = Taps::new(columns + motion[0], self.size.width);
+        let down = Taps::new(Lanes::splat(y as i32 as f32) + motion[1], self.size.height);
+        let (left, top) = (across.whole.0[0], down.whole.0[0]);
+        let apart_x = across.whole - (SIDE_BY_SIDE + Lanes::splat(left));
+        let apart_y = down.whole - Lanes::splat(top);
+        // Mostly, nothing is apart.
+        if (apart_x.abs() + apart_y.abs()).sum() == 0.0 {
+            let start = self.start(left, top);
+            return self.together::<4, 4>(start, &across.weights(), &down.weights());
+        }
+        let ((least_x, most_x), (least_y, most_y)) = (range(apart_x), range(apart_y));
+        let start = self.start(left + least_x, top + least_y);
+        let (later_x, later_y) = (apart_x - Lanes::splat(least_x), apart_y - Lanes::splat(least_y));
+        match (most_x - least_x, most_y - least_y) {
+            (0.0, 1.0) => self.together::<4, 5>(start, &across.weights(), &down.later_weights(later_y)),
+            (1.0, 0.0) => self.together::<5, 4>(start, &across.later_weights(later_x), &down.weights()),
+            (1.0, 1.0) => {
+                let weights = (across.later_weights(later_x), down.later_weights(later_y));
+                self.together::<5, 5>(start, &weights.0, &weights.1)
+            }
+            _ => self.one_by_one(&across, &down),
+        }
+    }
+
+    /// Where the taps of a sample begin, of which the second is in this column and row.
+    #[inline(always)]
+    fn start(&self, column: f32, row: f32) -> usize {
+        // Both are whole numbers, of which the border makes none less than one.
+        (row as usize - 1) * COLOURS * self.stride + (LEFT - BORDER - 1) + column as usize
+    }
+
+    /// Eight samples whose taps are within `ACROSS` columns, of which each has its own four, and `DOWN` rows.
+    #[inline(always)]
+    fn together<const ACROSS: usize, const DOWN: usize>(
+        &self,
+        start: usize,
+        across: &[Lanes; 5],
+        down: &[Lanes; 5],
+    ) -> [Lanes; COLOURS] {
+        let mut columns = [[Lanes::ZERO; 5]; COLOURS];
+        // Rows of one length: where that is known to be enough, it is for all.
+        let mut rows = self.samples[start..].chunks_exact(self.stride);
+        for weight in &down[..DOWN] {
+            for columns in &mut columns {
+                let Some(taps) = rows.next().and_then(|row| row.first_chunk::<{ LANES + 4 }>()) else {
+                    break;
+                };
+                for column in 0..ACROSS {
+                    columns[column] += *weight * Lanes::load(&taps[column..]);
+                }
+            }
+        }
+        let mut sums = [Lanes::ZERO; COLOURS];
+        for (columns, sum) in columns.iter().zip(&mut sums) {
+            let mut even = columns[0] * across[0] + columns[2] * across[2];
+            if ACROSS > 4 {
+                even += columns[4] * across[4];
+            }
+            *sum = even + (columns[1] * across[1] + columns[3] * across[3]);
+        }
+        sums
+    }
+
+    /// Eight samples, wherever they are.
+    #[inline(never)]
+    fn one_by_one(&self, across: &Taps, down: &Taps) -> [Lanes; COLOURS] {
+        let mut sums = [Lanes::ZERO; COLOURS];
+        for lane in 0..LANES {
+            let across_weights = catmull_rom(across.beyond.0[lane]);
+            let down_weights = catmull_rom(down.beyond.0[lane]);
+            let start = self.start(across.whole.0[lane], down.whole.0[lane]);
+            for (colour, sum) in sums.iter_mut().enumerate() {
+                let mut columns = [0.0; 4];
+                for (row, weight) in down_weights.into_iter().enumerate() {
+                    let start = start + (row * COLOURS + colour) * self.stride;
+                    for (column, tap) in columns.iter_mut().zip(&self.samples[start..start + 4]) {
+                        *column += weight * tap;
+                    }
+                }
+                let [a, b, c, d] = across_weights;
+                sum.0[lane] = (columns[0] * a + columns[2] * c) + (columns[1] * b + columns[3] * d);
+            }
+        }
+        sums
+    }
+}
+
+/// Eight pixels.
+const SIDE_BY_SIDE: Lanes = Lanes([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+
+/// Where eight positions lie along an axis.
+struct Taps {
+    /// The second of four taps, counted in the border.
+    whole: Lanes,
+    /// How far the position lies beyond it.
+    beyond: Lanes,
+}
+
+impl Taps {
+    #[inline(always)]
+    fn new(position: Lanes, length: usize) -> Self {
+        // From one pixel before the first to one behind the last; NaN goes to the first.
+        let inside = position.max(Lanes::splat(-1.0)).min(Lanes::splat(length as f32));
+        let inside = inside + Lanes::splat(BORDER as f32);
+        let whole = inside.floor();
+        Self { whole, beyond: inside - whole }
+    }
+
+    /// Of four taps; the fifth is none.
+    #[inline(always)]
+    fn weights(&self) -> [Lanes; 5] {
+        let t = self.beyond;
+        let one = Lanes::splat(1.0);
+        let rest = one - t;
+        let (outer, far) = (Lanes::splat(-0.5) * t * rest, Lanes::splat(1.5) * t);
+        [
+            outer * rest,
+            one + t * t * (far - Lanes::splat(2.5)),
+            t * (Lanes::splat(0.5) + t * (Lanes::splat(2.0) - far)),
+            outer * t,
+            Lanes::ZERO,
+        ]
+    }
+
+    /// Of five taps, of which each lane has its own four: the first ones, or the last where it is `later`.
+    #[inline(always)]
+    fn later_weights(&self, later: Lanes) -> [Lanes; 5] {
+        let sooner = Lanes::splat(1.0) - later;
+        let [a, b, c, d, _] = self.weights();
+        [a * sooner, b * sooner + a * later, c * sooner + b * later, d * sooner + c * later, d * later]
+    }
+}
+
+/// The least and the most of eight.
+#[inline(always)]
+fn range(Lanes([a, b, c, d, e, f, g, h]): Lanes) -> (f32, f32) {
+    [b, c, d, e, f, g, h].into_iter().fold((a, a), |(least, most), next| {
+        (if next < least { next } else { least }, if next > most { next } else { most })
+    })
+}
+
+/// Some rows of a picture.
+pub struct BandMut<'a> {
+    /// Number of the first row.
+    pub first: usize,
+    samples: &'a mut [f32],
+    stride: usize,
+    width: usize,
+}
+
+impl BandMut<'_> {
+    /// The rows.
+    pub fn rows_mut(&mut self) -> impl ExactSizeIterator<Item = RowsMut<'_>> {
+        let Self { samples, stride, width, .. } = self;
+        samples.chunks_exact_mut(COLOURS * *stride).map(|samples| RowsMut {
+            samples,
+            stride: *stride,
+            width: *width,
+        })
+    }
+}
+
+/// A row of every colour.
+pub struct RowsMut<'a> {
+    samples: &'a mut [f32],
+    stride: usize,
+    width: usize,
+}
+
+impl RowsMut<'_> {
+    /// In whole vectors.
+    #[inline(always)]
+    pub fn lanes(&mut self) -> [RowMut<'_>; COLOURS] {
+        let inside = LEFT..LEFT + self.width.next_multiple_of(LANES);
+        let (red, others) = self.samples.split_at_mut(self.stride);
+        let (green, blue) = others.split_at_mut(self.stride);
+        [
+            red[inside.clone()].as_chunks_mut().0,
+            green[inside.clone()].as_chunks_mut().0,
+            blue[inside].as_chunks_mut().0,
+        ]
+    }
+
+    /// Repeats the first and the last pixel in the border.
+    pub fn extend(&mut self) {
+        for row in self.samples.chunks_exact_mut(self.stride) {
+            let (first, last) = (row[LEFT], row[LEFT + self.width - 1]);
+            row[..LEFT].fill(first);
+            row[LEFT + self.width..].fill(last);
+        }
+    }
+
+    /// Takes the colours of a row of samples, in the samples' units.
+    pub fn load<S: Sample>(&mut self, from: &[S], channels: usize) {
+        load(from, channels, self.lanes());
+    }
+
+    /// Writes the colours to a row of samples, rounded to the nearest and limited to their range; others are left as they
+    /// are.
+    pub fn store<S: Sample>(&mut self, channels: usize, to: &mut [S]) {
+        let [red, green, blue] = self.lanes();
+        store([&*red, &*green, &*blue], channels, to);
+    }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn load<S: Sample>(from: &[S], channels: usize, to: [RowMut<'_>; COLOURS]) {
+    match channels {
+        3 => load_channels::<S, 3>(from, to),
+        _ => load_channels::<S, 4>(from, to),
+    }
+}
+
+#[inline(always)]
+fn load_channels<S: Sample, const CHANNELS: usize>(from: &[S], [red, green, blue]: [RowMut<'_>; COLOURS]) {
+    let pixels = from.as_chunks::<CHANNELS>().0;
+    let [red, green, blue] = [red.as_flattened_mut(), green.as_flattened_mut(), blue.as_flattened_mut()];
+    let count = pixels.len().min(red.len());
+    let (red, green, blue) = (&mut red[..count], &mut green[..count], &mut blue[..count]);
+    for x in 0..count {
+        red[x] = pixels[x][0].to_f32();
+        green[x] = pixels[x][1].to_f32();
+        blue[x] = pixels[x][2].to_f32();
+    }
+}
+
+/// As [`RowsMut::store`].
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+pub fn store<S: Sample>(from: [Row<'_>; COLOURS], channels: usize, to: &mut [S]) {
+    match channels {
+        3 => store_channels::<S, 3>(from, to),
+        _ => store_channels::<S, 4>(from, to),
+    }
+}
+
+#[inline(always)]
+fn store_channels<S: Sample, const CHANNELS: usize>([red, green, blue]: [Row<'_>; COLOURS], to: &mut [S]) {
+    let pixels = to.as_chunks_mut::<CHANNELS>().0;
+    let [red, green, blue] = [red.as_flattened(), green.as_flattened(), blue.as_flattened()];
+    let count = pixels.len().min(red.len());
+    let (red, green, blue) = (&red[..count], &green[..count], &blue[..count]);
+    for (x, pixel) in pixels[..count].iter_mut().enumerate() {
+        pixel[0] = rounded(red[x]);
+        pixel[1] = rounded(green[x]);
+        pixel[2] = rounded(blue[x]);
+    }
+}
+
+/// Rounded to the nearest, limited to the range.
+#[inline(always)]
+fn rounded<S: Sample>(value: f32) -> S {
+    let value = if value > 0.0 { value } else { 0.0 };
+    let value = if value < S::WHITE { value } else { S::WHITE };
+    S::from_low_bits((value + FIRST_WITHOUT_FRACTION).to_bits())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::quads::{self, Quads};
+    use super::*;
+
+    const SIZES: [(usize, usize); 6] = [(1, 1), (2, 5), (7, 3), (8, 8), (16, 16), (37, 21)];
+
+    fn level(x: usize, y: usize, colour: usize) -> f32 {
+        ((x * 7 + y * 13 + colour * 5) as f32 * 0.7).sin() * 100.0 + 100.0
+    }
+
+    fn written(size: Size) -> Planar {
+        let mut picture = Planar::new(size);
+        picture.samples.fill(f32::NAN);
+        picture.bands_mut(5).for_each(|mut band| {
+            let first = band.first;
+            for (y, mut rows) in (first..).zip(band.rows_mut()) {
+                for (colour, row) in rows.lanes().into_iter().enumerate() {
+                    for (x, sample) in row.as_flattened_mut()[..size.width].iter_mut().enumerate() {
+                        *sample = level(x, y, colour);
+                    }
+                }
+                rows.extend();
+            }
+        });
+        picture.extend();
+        picture
+    }
+
+    /// The same picture in pixels of four figures.
+    fn in_quads(size: Size) -> Quads {
+        let mut picture = Quads::new(size);
+        for y in 0..size.height {
+            for (x, pixel) in picture.row_mut(y).iter_mut().enumerate() {
+                *pixel = [level(x, y, 0), level(x, y, 1), level(x, y, 2), 0.0];
+            }
+        }
+        picture.extend();
+        picture
+    }
+
+    /// Motion of a pixel: everywhere the same, slowly more, a step, and whatever there is, NaN too.
+    const MOTIONS: [fn(usize, usize) -> (f32, f32); 8] = [
+        |_, _| (0.0, 0.0),
+        |_, _| (1.25, -0.75),
+        |x, y| (0.02 * x as f32 - 0.1, 0.03 * y as f32 - 0.05 * x as f32),
+        |x, y| (if (x + y) % 2 == 0 { 0.01 } else { -0.01 }, 0.0),
+        |x, y| (0.0, if (x * 3 + y) % 5 < 2 { 1e-3 } else { -1e-3 }),
+        |x, y| (if x % 3 == 0 { 0.4 } else { -0.4 }, if (x + y) % 7 < 3 { 0.3 } else { -0.3 }),
+        |x, _| if x < 13 { (0.5, 0.5) } else { (-6.0, 3.0) },
+        |x, y| {
+            let kinds = [0.0, 0.5, -0.25, 1.0, -3.0, 0.999, -0.001, 2.75, 40.0, -1e6, 7.125, f32::NAN];
+            (kinds[(x + y) % kinds.len()], kinds[(x * 5 + y) % kinds.len()])
+        },
+    ];
+
+    #[test]
+    fn eight_samples_are_those_of_pixels_of_four_figures_wherever_they_are() {
+        for (width, height) in SIZES {
+            let size = Size::new(width, height);
+            let (planar, quads) = (written(size), in_quads(size));
+            let mut taps = quads::Taps::new(width);
+            let mut expected = vec![[0.0; 4]; width];
+            for (kind, motion) in MOTIONS.into_iter().enumerate() {
+                for y in 0..height {
+                    let row: Vec<_> =
+                        (0..width).map(|x| motion(x, y)).map(|(u, v)| [u, v, 0.0, 0.0]).collect();
+                    quads::locate(&quads, y, [1.0; 2], &row, &mut taps);
+                    quads::sample(&quads, &taps, &mut expected);
+                    for x in (0..width).step_by(LANES) {
+                        let at = |lane: usize| motion(x + lane, y);
+                        let (u, v) = (std::array::from_fn(|k| at(k).0), std::array::from_fn(|k| at(k).1));
+                        let found = planar.sample((x, y), [Lanes(u), Lanes(v)]);
+                        for (lane, expected) in expected[x..].iter().take(LANES).enumerate() {
+                            let found = found.map(|colour| colour.0[lane]);
+                            assert_eq!(found[..], expected[..3], "{size}, motion {kind}, {},{y}", x + lane);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every row goes in and out again; what lies beside the colours stays.
+    fn there_and_back<S: Sample>(size: Size, channels: usize) {
+        let sample = |x: usize, y: usize, channel: usize| {
+            S::from_low_bits((x * 9173 + y * 421 + channel * 77) as u32 & (S::WHITE as u32))
+        };
+        let mut picture = Planar::new(size);
+        picture.samples.fill(f32::NAN);
+        picture.bands_mut(3).for_each(|mut band| {
+            let first = band.first;
+            for (y, mut rows) in (first..).zip(band.rows_mut()) {
+                let from: Vec<S> = (0..size.width * channels)
+                    .map(|index| sample(index / channels, y, index % channels))
+                    .collect();
+                rows.load(&from, channels);
+                let mut to = vec![S::MAX; size.width * channels];
+                rows.store(channels, &mut to);
+                for (index, (from, to)) in from.iter().zip(&to).enumerate() {
+                    let expected = if index % channels < COLOURS { *from } else { S::MAX };
+                    assert_eq!(*to, expected, "{size}, {channels} channels, {index},{y}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn colours_go_in_and_out_at_every_width_and_the_fourth_channel_is_left_alone() {
+        for width in 1..40 {
+            for channels in [3, 4] {
+                there_and_back::<u8>(Size::new(width, 7), channels);
+                there_and_back::<u16>(Size::new(width, 4), channels);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_rounded_to_the_nearest_and_limited_and_nan_is_black() {
+        fn check<S: Sample>(values: impl Iterator<Item = f32>) {
+            for value in values {
+                let stored = rounded::<S>(value).to_f32();
+                let off = (stored - value.clamp(0.0, S::WHITE)).abs();
+                assert!(off <= 0.5 || (value.is_nan() && stored == 0.0), "{value} became {stored}");
+            }
+        }
+        let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1e9, 1e9, -0.4];
+        check::<u8>((-40..2200).map(|step| step as f32 / 8.0).chain(odd));
+        check::<u16>((-40..280_000).map(|step| step as f32 / 4.0).chain(odd));
+    }
+
+    #[test]
+    fn bands_cover_every_row_once() {
+        for (width, height) in SIZES {
+            for count in [1, 2, 5, 16, 100] {
+                let mut picture = Planar::new(Size::new(width, height));
+                picture.bands_mut(count).for_each(|mut band| {
+                    let first = band.first;
+                    for (y, mut rows) in band.rows_mut().enumerate() {
+                        let lanes = rows.lanes().into_iter().flatten().flatten();
+                        lanes.for_each(|sample| *sample += (first + y + 1) as f32);
+                    }
+                });
+                for y in 0..height {
+                    let mut row = picture.row(y).into_iter().flatten().flatten();
+                    assert!(row.all(|sample| *sample == (y + 1) as f32), "row {y}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn samples_have_the_same_bits_on_every_processor() {
+        let size = Size::new(61, 17);
+        let picture = written(size);
+        crate::image::lanes::dispatched! {
+            fn sum / sum_plain(picture: &Planar, motion: [Lanes; 2], to: &mut [f32; LANES]) {
+                let [red, green, blue] = picture.sample((16, 8), motion);
+                *to = (red + green * Lanes::splat(3.0) + blue * Lanes::splat(7.0)).0;
+            }
+        }
+        for motion in MOTIONS {
+            let at = |lane: usize| motion(16 + lane, 8);
+            let motion = [std::array::from_fn(|k| at(k).0), std::array::from_fn(|k| at(k).1)].map(Lanes);
+            let (mut fast, mut plain) = ([0.0; LANES], [1.0; LANES]);
+            sum(&picture, motion, &mut fast);
+            sum_plain(&picture, motion, &mut plain);
+            assert_eq!(fast.map(f32::to_bits), plain.map(f32::to_bits));
+        }
+    }
+}
