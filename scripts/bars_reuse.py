@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Outputs used again beside the same network on every frame: picture, flicker, seams, ages, and time on one thread.
 
-    scripts/bars_reuse.py [--media FOLDER] [--rows NAME,...] [--model span-x2] [--faces auto] [--only stage|element]
+    scripts/bars_reuse.py [--media FOLDER] [--rows NAME,...] [--model span-x2] [--faces auto] [--only stage|element] [--in-flight N]
 
 FOLDER is where `pairs` and `videos` lie. Two clips are halved (videos/clm_cap12.mp4, frames 0 to 80, and
 videos/intel_asl/book.mkv) and enlarged again; pairs hold clips that noise or compression went over. Each is made by the
@@ -131,7 +131,7 @@ def element(options) -> list:
             base = Path(folder) / "clip"
             base.write_bytes(b"".join(frame.tobytes() for frame in inputs))
             for faces, bar in zip(("off", "auto"), bars):
-                line = f"{width} {height} {options.model} reuse={reuse},face-mode={faces} {base}\n"
+                line = f"{width} {height} {options.model} reuse={reuse},face-mode={faces},frames-in-flight={options.in_flight} {base}\n"
                 done = subprocess.run([tool], input=line, capture_output=True, text=True)
                 if done.returncode:
                     sys.exit(f"bars_reuse: examples/reuse_element: {done.stderr.strip()}")
@@ -156,6 +156,7 @@ def main() -> None:
     options.add_argument("--model", default="span-x2")
     options.add_argument("--faces", default="off", choices=["off", "auto"])
     options.add_argument("--reuse", type=float, help="instead of the row's own; no bars are held then")
+    options.add_argument("--in-flight", type=int, default=1, help="frames in flight in the element")
     options.add_argument("--only", choices=["stage", "element"])
     options = options.parse_args()
     if not options.media.is_dir():

@@ -74,6 +74,22 @@ pub struct Done {
     pub left_out: usize,
 }
 
+/// What runs over parts of a picture take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    scale: usize,
+    /// `None` for a network of luma alone or of a size that is fixed.
+    window: Option<Window>,
+}
+
+impl Parts {
+    /// For pictures of a size; `None` where it is not one run of the network that makes the one of the other, on all of
+    /// its colours and at any size.
+    pub fn window(&self, from: Size, to: Size) -> Option<Window> {
+        self.window.filter(|_| plan(from, to, self.scale) == [Step::Network])
+    }
+}
+
 /// Brings pictures to a size with a network.
 pub struct Upscaler<S> {
     network: Box<dyn Network<S>>,
@@ -121,15 +137,14 @@ impl<S: Sample> Upscaler<S> {
         Ok(done)
     }
 
-    /// What runs over parts of a picture take; `None` where it is not one run of the network that makes the one of the
-    /// other, on all of its colours and at any size.
-    pub fn window(&self, from: Size, to: Size) -> Option<Window> {
-        let is_plain = plan(from, to, self.scale()) == [Step::Network] && self.network.channels() == 3;
+    /// What it takes to run it over parts of pictures.
+    pub fn parts(&self) -> Parts {
         let takes_any = matches!(self.network.input_size(), InputSize::Multiple(_));
-        (is_plain && takes_any).then(|| self.tiler.window())
+        let takes_parts = takes_any && self.network.channels() == 3;
+        Parts { scale: self.scale(), window: takes_parts.then(|| self.tiler.window()) }
     }
 
-    /// As [`Self::run`] for parts of the picture, where [`Self::window`] allows it; the rest of `to` is left alone.
+    /// As [`Self::run`] for parts of the picture, where [`Parts::window`] allows it; the rest of `to` is left alone.
     ///
     /// # Errors
     /// As [`Self::run`].

@@ -1,29 +1,15 @@
 //! The stage: finds and follows faces, and restores those that are shown.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use super::align::Window;
-use super::crop::{self, Crop, cut};
-use super::detect::{Detection, Detector, Landmarks};
-use super::helpers::{Finished, Helpers};
-use super::known::Known;
-use super::paste::paste;
+use super::crop;
+use super::detect::{Detection, Detector};
+use super::helpers::Helpers;
 use super::restore::{self, Restorer};
 use super::settings::{Plan, Settings, Source};
-use super::track::{CONTINUES, Limits, Motion, OwnMotion, Track, Tracker};
-use super::{FaceError, FaceReport};
+use super::track::Track;
+use super::{FaceError, FaceReport, Followed, Follower, Restoring};
 use crate::flow::Flow;
-use crate::image::{Sample, Size, View, ViewMut};
+use crate::image::{Sample, View, ViewMut};
 use crate::infer::runtime::Runtime;
-use crate::infer::{Cancel, InferError};
-
-/// For how long a face that is not seen is waited for.
-const COASTING: Duration = Duration::from_millis(500);
-
-/// Less of a blend than this cannot be seen: half a level of 255.
-const LEAST_SHARE: f32 = 0.5 / 255.0;
 
 /// What may change from frame to frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,28 +28,11 @@ impl Default for Controls {
     }
 }
 
-/// Faces over time.
+/// Faces over time. Both halves in one, for frames that come one at a time.
 pub struct Faces {
-    detector: Option<Detector>,
-    restorer: Option<Box<dyn Restorer>>,
-    helpers: Helpers,
-    tracker: Tracker,
-    own: OwnMotion,
-    interval: u32,
-    /// What is known of each face that is restored, by its number.
-    known: BTreeMap<u64, Known>,
-    /// What was laid over the last picture, in order.
-    laid: Vec<Laid>,
-    detecting: Duration,
-    detected: bool,
-}
-
-/// How a face that is known was laid over a picture.
-struct Laid {
-    id: u64,
-    window: Window,
-    landmarks: Landmarks,
-    share: f32,
+    follower: Follower,
+    restoring: Restoring,
+    followed: Followed,
 }
 
 impl Faces {
@@ -89,79 +58,37 @@ impl Faces {
                 Some(Detector::load(runtime, &path, &settings.options, smallest)?)
             }
         };
-        Ok(Some(Self { helpers, ..Self::new(settings, detector, restorer) }))
+        Ok(Some(Self::new(settings, detector, restorer).with_helpers(helpers)))
     }
 
     /// Around networks that are loaded.
     pub fn new(settings: &Settings, detector: Option<Detector>, restorer: Option<Box<dyn Restorer>>) -> Self {
-        let limits = Limits {
-            smallest: settings.smallest as f32,
-            most: settings.most as usize,
-            coast: settings.coast,
-        };
         Self {
-            detector,
-            restorer,
-            helpers: Helpers::default(),
-            tracker: Tracker::new(limits),
-            own: OwnMotion::default(),
-            interval: settings.interval.max(1),
-            known: BTreeMap::new(),
-            laid: Vec::new(),
-            detecting: Duration::ZERO,
-            detected: false,
+            follower: Follower::new(settings, detector),
+            restoring: Restoring::new(restorer, Helpers::default()),
+            followed: Followed::default(),
         }
     }
 
-    /// Tells the frames per second: a face that is not seen is waited for for half a second.
-    pub fn set_frame_rate(&mut self, rate: f64) {
-        self.tracker.set_coast((COASTING.as_secs_f64() * rate).round().clamp(1.0, 1000.0) as u32);
-    }
-
-    /// Forgets the past. Call it wherever frames stop being neighbours.
-    pub fn reset(&mut self) {
-        self.tracker.reset();
-        self.own.reset();
-        self.known.clear();
-        self.laid.clear();
-    }
-
-    /// Forgets what was restored, not where faces are: frames follow that are not restored.
-    pub fn forget_restored(&mut self) {
-        self.known.clear();
-        self.laid.clear();
-    }
-
-    /// The restorer's name, where there is one.
-    pub fn restorer(&self) -> Option<&str> {
-        self.restorer.as_deref().map(Restorer::name)
-    }
-
-    /// The networks that help it.
-    pub fn helpers(&self) -> &Helpers {
-        &self.helpers
+    /// Both halves, for frames that are restored while the next one is followed.
+    pub fn into_halves(self) -> (Follower, Restoring) {
+        (self.follower, self.restoring)
     }
 
     /// The same with these networks to help it.
     #[must_use]
     pub fn with_helpers(mut self, helpers: Helpers) -> Self {
-        self.helpers = helpers;
+        self.restoring = self.restoring.with_helpers(helpers);
         self
     }
 
-    /// What stops the networks that are under way on another thread, the detector excepted, which is fast.
-    pub fn cancellers(&self) -> impl Iterator<Item = Arc<dyn Cancel>> + '_ {
-        self.restorer.iter().map(|restorer| restorer.canceller()).chain(self.helpers.cancellers())
+    /// See [`Follower::reset`].
+    pub fn reset(&mut self) {
+        self.follower.reset();
+        self.restoring.forget();
     }
 
-    /// Every face that is followed.
-    pub fn tracks(&self) -> &[Track] {
-        self.tracker.tracks()
-    }
-
-    /// Takes the next frame. `flow` is from its pixels to where they were in the frame before; without
-    /// it, faces find their own. `cut` says that the frame before was of another scene. `given` are the faces that
-    /// somebody else found, where those are to be used.
+    /// See [`Follower::follow`].
     ///
     /// # Errors
     /// [`FaceError::Infer`] if the detector fails.
@@ -172,187 +99,20 @@ impl Faces {
         cut: bool,
         given: Option<&[Detection]>,
     ) -> Result<&[Track], FaceError> {
-        if cut {
-            self.reset();
-        }
-        let Self { tracker, own, detector, .. } = self;
-        let motion = match flow {
-            Some(flow) => {
-                own.reset();
-                Some(Motion { flow, scale: 1.0 })
-            }
-            None => own.step(input, !tracker.tracks().is_empty()),
-        };
-        self.detected = false;
-        self.detecting = Duration::ZERO;
-        let found = match (given, detector) {
-            (Some(given), _) => Some(given.to_vec()),
-            (None, Some(detector)) if tracker.is_due(self.interval, motion.is_some()) => {
-                let started = Instant::now();
-                let found = detector.detect(input, CONTINUES)?;
-                (self.detected, self.detecting) = (true, started.elapsed());
-                Some(found)
-            }
-            _ => None,
-        };
-        tracker.step(motion, found.as_deref());
-        let tracks = tracker.tracks();
-        self.known.retain(|id, _| tracks.iter().any(|track| track.id == *id && track.blend() > 0.0));
-        Ok(tracker.tracks())
+        self.followed = self.follower.follow(input, flow, cut, given)?;
+        Ok(&self.followed.tracks)
     }
 
-    /// Restores the faces of the frame that was followed last as `input` shows them, and lays them over `output`. A face
-    /// on which the restorer fails is left as it is, and counted.
+    /// See [`Restoring::restore`], of the frame that was followed last.
     ///
     /// # Errors
-    /// [`InferError::Cancelled`] alone.
+    /// [`crate::infer::InferError::Cancelled`] alone.
     pub fn restore<S: Sample>(
         &mut self,
         input: &impl crop::Source,
         output: &mut ViewMut<'_, S>,
         controls: &Controls,
     ) -> Result<FaceReport, FaceError> {
-        let started = Instant::now();
-        let mut report = self.report();
-        self.laid.clear();
-        let Self { restorer: Some(restorer), helpers, known, laid, .. } = self else { return Ok(report) };
-        let chosen = choose(self.tracker.tracks(), restorer.as_ref(), controls.strength);
-        let crops: Vec<Crop> = chosen
-            .iter()
-            .map(|(track, window, _)| {
-                let crop = cut(input, &window.place, window.side);
-                known.entry(track.id).or_default().look(*window, crop, track.moved(), restorer.invents())
-            })
-            .collect();
-        let small = Size::new(input.size().0, input.size().1);
-        let enlarged = output.dim().1 as f32 / small.width as f32;
-        let fidelity = |window: &Window| restorer.fidelity(controls.fidelity, window.place.scale(), enlarged);
-        let fidelities: Vec<f32> = chosen.iter().map(|(_, window, _)| fidelity(window)).collect();
-        // Made before, for crops that look the same; the rest is for the restorer, in its order.
-        let asked = chosen.iter().zip(crops.iter().zip(&fidelities));
-        let before: Vec<Option<Crop>> = asked
-            .map(|((track, _, _), (crop, fidelity))| {
-                known.entry(track.id).or_default().made_before(crop, *fidelity, controls.reuse)
-            })
-            .collect();
-        let (crops_left, fidelities_left): (Vec<Crop>, Vec<f32>) = crops
-            .iter()
-            .zip(&fidelities)
-            .zip(&before)
-            .filter(|(_, before)| before.is_none())
-            .map(|((crop, fidelity), _)| (crop.clone(), *fidelity))
-            .unzip();
-        report.reused = crops.len() - crops_left.len();
-        let mut made = restore_each(restorer.as_mut(), &crops_left, &fidelities_left)?.into_iter();
-        let mut restored = Vec::new();
-        for (((track, _, _), (crop, fidelity)), before) in
-            chosen.iter().zip(crops.iter().zip(&fidelities)).zip(before)
-        {
-            let is_new = before.is_none();
-            let Some(result) = before.map(Ok).or_else(|| made.next()) else { break };
-            if let (true, Ok(made)) = (is_new && controls.reuse > 0.0, &result) {
-                known.entry(track.id).or_default().remember(crop, made, *fidelity);
-            }
-            restored.push(result);
-        }
-        // Of a restorer that does not invent, only the faults of the source would come back.
-        let detail = if restorer.invents() { controls.fidelity } else { 0.0 };
-        let mut finished = Vec::new();
-        for ((track, window, share), (made, crop)) in chosen.into_iter().zip(restored.into_iter().zip(&crops))
-        {
-            let known = known.entry(track.id).or_default();
-            match known.finish(made, crop, detail, restorer.light()) {
-                Ok(agreed) => finished.push(Finished { track, window, share, agreed }),
-                Err(error) => {
-                    report.failed += 1;
-                    report.failure = Some(error.to_string());
-                }
-            }
-        }
-        report.embedding = helpers.judge(&finished, known)?;
-        report.parsing = helpers.cover(&finished, known)?;
-        for Finished { track, window, share, .. } in finished {
-            let known = known.entry(track.id).or_default();
-            let share = share * known.guard.step();
-            report.guarded += usize::from(known.guard.is_on());
-            report.shares.push((track.id, share));
-            let face = Laid { id: track.id, window, landmarks: track.landmarks, share };
-            report.restored += usize::from(lay(&face, known, small, output));
-            laid.push(face);
-        }
-        report.restoring = started.elapsed();
-        Ok(report)
+        self.restoring.restore(&self.followed, input, output, controls)
     }
-
-    /// Lays what was restored last over `output`, which shows the same picture of size `small` once more.
-    pub fn lay_again<S: Sample>(&self, small: Size, output: &mut ViewMut<'_, S>) {
-        for face in &self.laid {
-            if let Some(known) = self.known.get(&face.id) {
-                lay(face, known, small, output);
-            }
-        }
-    }
-
-    /// What there is to say of the frame that was followed last, before anything is restored.
-    pub fn report(&self) -> FaceReport {
-        let there = self.tracker.tracks().iter().filter(|track| track.confirmed() && track.found());
-        FaceReport {
-            faces: there.count(),
-            tracks: self.tracker.count(),
-            detected: self.detected,
-            detecting: self.detecting,
-            ..FaceReport::default()
-        }
-    }
-}
-
-/// Lays a face over a picture; whether there is anything to lay over it.
-fn lay<S: Sample>(face: &Laid, known: &Known, small: Size, output: &mut ViewMut<'_, S>) -> bool {
-    let Some(steady) = known.steadied() else { return false };
-    paste(steady, &face.window, &face.landmarks, face.share, known.covered(), small, output);
-    true
-}
-
-/// The faces that are to be restored, the window of each and its share of the blend.
-fn choose<'a>(tracks: &'a [Track], restorer: &dyn Restorer, strength: f32) -> Vec<(&'a Track, Window, f32)> {
-    let share = |track: &Track| strength.clamp(0.0, 1.0) * track.blend() * restorer.trust(track.area.height);
-    let shown = tracks.iter().filter(|track| share(track) > LEAST_SHARE);
-    shown.filter_map(|track| Some((track, restorer.window(&track.landmarks)?, share(track)))).collect()
-}
-
-/// All crops, those in a row that want the same fidelity together.
-pub(super) fn restore_each(
-    restorer: &mut dyn Restorer,
-    mut crops: &[Crop],
-    fidelities: &[f32],
-) -> Result<Vec<Result<Crop, InferError>>, FaceError> {
-    let mut restored = Vec::new();
-    for alike in fidelities.chunk_by(|a, b| a == b) {
-        let (now, later) = crops.split_at(alike.len());
-        restored.extend(restore_alike(restorer, now, alike[0])?);
-        crops = later;
-    }
-    Ok(restored)
-}
-
-/// All crops together, or, should that fail, each alone, so that one bad face spoils no other.
-fn restore_alike(
-    restorer: &mut dyn Restorer,
-    crops: &[Crop],
-    fidelity: f32,
-) -> Result<Vec<Result<Crop, InferError>>, FaceError> {
-    match restorer.restore(crops, fidelity) {
-        Ok(made) => return Ok(made.into_iter().map(Ok).collect()),
-        Err(InferError::Cancelled) => return Err(InferError::Cancelled.into()),
-        Err(error) if crops.len() == 1 => return Ok(vec![Err(error)]),
-        Err(_) => {}
-    }
-    let mut each = Vec::new();
-    for crop in crops {
-        match restorer.restore(std::slice::from_ref(crop), fidelity) {
-            Err(InferError::Cancelled) => return Err(InferError::Cancelled.into()),
-            made => each.push(made.and_then(|mut made| made.pop().ok_or(InferError::NotFinite))),
-        }
-    }
-    Ok(each)
 }

@@ -31,6 +31,15 @@ pub struct Helpers {
     pub parser: Option<Parser>,
 }
 
+/// What the networks are called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HelperNames {
+    /// What tells people apart.
+    pub identity: Option<String>,
+    /// What tells skin from hair, and what kind it is.
+    pub parser: Option<(String, String)>,
+}
+
 /// A face of this frame that is to be laid over the picture.
 pub(super) struct Finished<'a> {
     pub track: &'a Track,
@@ -51,6 +60,15 @@ impl Helpers {
         let identity = settings.embedding.as_deref().map(|path| Identity::load(runtime, path, options));
         let parser = settings.parsing.as_deref().map(|path| Parser::load(runtime, path, options));
         Ok(Self { identity: identity.transpose()?, parser: parser.transpose()? })
+    }
+
+    /// What they are called.
+    pub fn names(&self) -> HelperNames {
+        let kind = |parser: &Parser| (parser.name().into(), parser.kind().name.into());
+        HelperNames {
+            identity: self.identity.as_ref().map(|identity| identity.name().into()),
+            parser: self.parser.as_ref().map(kind),
+        }
     }
 
     /// What stops their runs from another thread.

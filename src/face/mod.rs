@@ -12,6 +12,7 @@ pub mod align;
 pub mod crop;
 pub mod detect;
 mod faces;
+mod follower;
 pub mod geometry;
 pub mod guard;
 pub mod helpers;
@@ -22,6 +23,7 @@ pub mod memory;
 pub mod parse;
 pub mod paste;
 pub mod restore;
+mod restoring;
 pub mod settings;
 pub mod track;
 
@@ -30,6 +32,8 @@ use std::time::Duration;
 use crate::infer::InferError;
 use crate::model::ModelError;
 pub use faces::{Controls, Faces};
+pub use follower::{Followed, Follower};
+pub use restoring::Restoring;
 pub use settings::{Mode, Plan, Settings, Source};
 
 /// Why the faces of a picture cannot be worked on.

@@ -35,6 +35,12 @@ impl Quads {
         Self { samples: vec![0.0; stride * (size.height + 2 * BORDER)], size, stride }
     }
 
+    /// Becomes the same as another, in the memory that it has where that is as large.
+    pub fn copy_from(&mut self, other: &Self) {
+        (self.size, self.stride) = (other.size, other.stride);
+        self.samples.clone_from(&other.samples);
+    }
+
     /// A row without its border.
     #[inline(always)]
     pub fn row(&self, y: usize) -> &[Quad] {

@@ -2,8 +2,7 @@
 
 use gstreamer as gst;
 
-use crate::face::helpers::Helpers;
-use crate::face::identity::Identity;
+use crate::face::helpers::HelperNames;
 use crate::face::{FaceReport, Missed};
 
 /// What has happened to faces since the element started.
@@ -37,13 +36,12 @@ impl FaceStats {
     }
 
     /// Takes the networks that help it, `None` where nothing restores.
-    pub fn describe_helpers(&mut self, helpers: Option<&Helpers>) {
-        let identity = helpers.and_then(|helpers| helpers.identity.as_ref()).map(Identity::name);
+    pub fn describe_helpers(&mut self, helpers: Option<&HelperNames>) {
+        let identity = helpers.and_then(|helpers| helpers.identity.as_ref());
         let by = identity.map_or("agreement".into(), |name| format!("embedding {name}"));
         self.guard = helpers.map_or_else(String::new, |_| by);
         let parser = helpers.and_then(|helpers| helpers.parser.as_ref());
-        self.parser =
-            parser.map_or_else(String::new, |parser| format!("{} ({})", parser.name(), parser.kind().name));
+        self.parser = parser.map_or_else(String::new, |(name, kind)| format!("{name} ({kind})"));
     }
 
     /// Counts a frame; gives warnings to post: of each network that failed for the first time.

@@ -137,9 +137,12 @@ impl Reuse {
         self.ages.iter().copied().max().unwrap_or(0)
     }
 
-    /// The difference that is handed on, `None` where the whole frame is new.
-    pub fn transfer(&self) -> Option<&Quads> {
-        matches!(self.refresh, Refresh::Parts(_)).then_some(&self.transfer)
+    /// Gives away the difference that is handed on for another, which is written over.
+    pub fn swap_transfer(&mut self, other: &mut Quads) {
+        if other.size != self.grid.picture {
+            *other = Quads::new(self.grid.picture);
+        }
+        std::mem::swap(&mut self.transfer, other);
     }
 
     /// The whole frame is inferred, and has no past.

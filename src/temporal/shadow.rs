@@ -156,8 +156,8 @@ impl Shadow {
     }
 
     /// What is known of reuse, where it is wanted.
-    pub fn reuse(&self) -> Option<&Reuse> {
-        self.reuse.as_ref()
+    pub fn reuse_mut(&mut self) -> Option<&mut Reuse> {
+        self.reuse.as_mut()
     }
 
     /// Finds the motion of the frame that was loaded, to be followed by [`Self::compare`] or [`Self::begin`], while
@@ -237,13 +237,16 @@ impl Shadow {
     }
 
     /// The flow from the last frame into the past, `None` for the first of a scene.
-    pub fn flow(&self) -> Option<&Flow> {
-        self.flow.as_ref()
+    pub fn take_flow(&mut self) -> Option<Flow> {
+        self.flow.take()
     }
 
-    /// What the last frame was compared to give.
-    pub fn guide(&self) -> &Guide {
-        &self.guide
+    /// Gives away the maps of the last frame for others, which are written over.
+    pub fn swap_maps(&mut self, other: &mut Quads) {
+        if other.size != self.size {
+            *other = Quads::new(self.size);
+        }
+        std::mem::swap(&mut self.guide.maps, other);
     }
 
     /// The history: luma and colour differences.

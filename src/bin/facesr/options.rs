@@ -76,6 +76,10 @@ pub struct ElementOptions {
     /// Largest share of the picture that is inferred for a frame, 0.01 to 1 [default: 1]
     #[arg(long, value_name = "SHARE")]
     pub reuse_budget: Option<f64>,
+    /// Frames that the output may lag behind the input, so that the next is looked at while the network is still at this
+    /// one: 0 to 8 [default: 1]
+    #[arg(long, value_name = "FRAMES")]
+    pub frames_in_flight: Option<u32>,
     /// What is done with faces: off, detect or auto, which restores them [default: auto]
     #[arg(long, value_name = "NAME")]
     pub face_mode: Option<String>,
@@ -112,7 +116,7 @@ pub struct ElementOptions {
 }
 
 impl ElementOptions {
-    fn rows(&self) -> [(&'static str, Option<String>); 30] {
+    fn rows(&self) -> [(&'static str, Option<String>); 31] {
         [
             ("model", text(&self.model)),
             ("scale", text(&self.scale)),
@@ -134,6 +138,7 @@ impl ElementOptions {
             ("reuse-max-age", text(&self.reuse_max_age)),
             ("reuse-tile", text(&self.reuse_tile)),
             ("reuse-budget", text(&self.reuse_budget)),
+            ("frames-in-flight", text(&self.frames_in_flight)),
             ("face-mode", text(&self.face_mode)),
             ("face-model", text(&self.face_model)),
             ("face-detector", text(&self.face_detector)),

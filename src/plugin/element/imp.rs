@@ -1,5 +1,7 @@
 //! The way of a buffer through the element.
 
+mod flying;
+
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -10,6 +12,7 @@ use gstreamer_video as gst_video;
 
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
+use gst_base::subclass::base_transform::GenerateOutputSuccess;
 use gst_base::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::subclass::prelude::*;
@@ -17,6 +20,7 @@ use gst_video::{VideoFrameRef, VideoInfo, VideoInterlaceMode};
 use once_cell::sync::Lazy;
 
 use super::caps;
+use super::flight::Flight;
 use super::ladder::Ladder;
 use super::lane::{NOT_TAKEN, State, describe};
 use super::live::{self, NO_LIGHT, TOO_SLOW};
@@ -26,7 +30,8 @@ use super::settings::{
     ExecutionProvider, FaceMode, FaceSource, MAX_LATENESS, MEMORY_LIMIT, SCENE_CUT_THRESHOLD, Settings,
     TemporalMode,
 };
-use crate::enhance::{Effort, EnhanceError, Report};
+use crate::enhance::{Controls, Effort, EnhanceError, Report};
+use crate::face::track::Track;
 use crate::infer::provider::Provider;
 use crate::infer::{Cancel, InferError};
 use crate::model::registry::{self, Live};
@@ -34,6 +39,7 @@ use crate::plugin::CAT;
 use crate::plugin::frame::{size, working_bits};
 use crate::plugin::messages::{self, Failure, Stats};
 use crate::temporal::Look;
+use flying::{Arrived, MOST_IN_FLIGHT};
 
 /// See [`super::FaceSr`].
 #[derive(Default, glib::Properties)]
@@ -142,11 +148,14 @@ pub struct FaceSr {
     #[property(name = "stats-interval", type = u32, member = stats_interval, get, set,
         nick = "Statistics interval", blurb = "Milliseconds between element messages facesr-stats, which hold what `stats` does; 0: none",
         builder().minimum(0).maximum(3_600_000).default_value(0).mutable_playing())]
+    #[property(name = "frames-in-flight", type = u32, member = frames_in_flight, get, set,
+        nick = "Frames in flight", blurb = "Frames that the output may lag behind the input, so that the next is looked at while the network is still at this one: 1 makes files faster, and live video later by a frame; 0: each comes out before the next goes in",
+        builder().minimum(0).maximum(MOST_IN_FLIGHT).default_value(0).mutable_ready())]
     settings: Mutex<Settings>,
 
     #[property(name = "active-provider", type = String, get = Self::active_provider,
         nick = "Active provider", blurb = "What really runs the network, as its runtime reports it; empty before the start")]
-    #[property(name = "latency-frames", type = u32, get = |_| 0,
+    #[property(name = "latency-frames", type = u32, get = Self::frames_in_flight,
         nick = "Latency", blurb = "Frames that the output lags behind the input")]
     _read_only: (),
 
@@ -156,6 +165,10 @@ pub struct FaceSr {
     started: Mutex<Option<Settings>>,
     /// The last caps that were refused, in words.
     refused: Mutex<Option<String>>,
+    /// Formats of both pads.
+    formats: Mutex<Option<(VideoInfo, VideoInfo)>>,
+    /// Frames that are being made on another thread, oldest first.
+    flight: Mutex<Option<Flight<Arrived>>>,
     /// Apart from the state, which is locked while a frame is under way.
     cancellers: Mutex<Vec<Arc<dyn Cancel>>>,
     /// How much is done for frames, in live pipelines.
@@ -255,6 +268,8 @@ impl FaceSr {
     }
 
     fn close(&self) {
+        *self.flight.lock().unwrap() = None;
+        *self.formats.lock().unwrap() = None;
         *self.state() = State::default();
         self.cancellers.lock().unwrap().clear();
         *self.ladder.lock().unwrap() = None;
@@ -328,7 +343,10 @@ impl FaceSr {
             ladder
         });
         *self.ladder.lock().unwrap() = ladder;
-        if std::mem::replace(&mut *self.latency.lock().unwrap(), frame) != frame {
+        // What a frame may take, where it does not wait for anybody, and those that it waits for.
+        let flying = live::frame(input) * u64::from(settings.frames_in_flight);
+        let latency = (!self.obj().is_passthrough()).then(|| frame.unwrap_or_default() + flying);
+        if std::mem::replace(&mut *self.latency.lock().unwrap(), latency) != latency {
             let message = gst::message::Latency::builder().src(&*self.obj()).build();
             // Fails only for an element without a bus, which nobody listens to.
             let _ = self.obj().post_message(message);
@@ -404,6 +422,73 @@ impl FaceSr {
             (&mut *self.ladder.lock().unwrap(), self.obj().current_running_time())
         {
             ladder.done(now.seconds_f64(), time.as_secs_f64(), report.faces.restoring.as_secs_f64());
+        }
+    }
+
+    /// What is done for a frame. Not by the copy of the start: these may change at any time.
+    fn controls(&self, input: &gst::BufferRef) -> Controls {
+        let (mut controls, patience) = {
+            let settings = self.settings.lock().unwrap();
+            (settings.controls(), settings.max_lateness)
+        };
+        controls.effort = self.effort(input, patience);
+        controls
+    }
+
+    fn is_reversed(&self) -> bool {
+        self.obj().segment().rate() < 0.0
+    }
+
+    /// Tells whoever listens what became of a frame.
+    fn account(
+        &self,
+        done: Result<Report, Failure>,
+        effort: Effort,
+        input: &gst::BufferRef,
+        time: Duration,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        match done {
+            Ok(report) => {
+                self.took(time, &report);
+                let (number, warnings) = self.stats.lock().unwrap().count(&report, effort);
+                if report.look == (Look::First { cut: true }) {
+                    messages::post_cut(self.obj().upcast_ref(), number, input.pts());
+                }
+                for warning in warnings {
+                    gst::element_imp_warning!(self, gst::StreamError::Failed, ("{warning}"));
+                }
+                let interval = self.settings.lock().unwrap().stats_interval;
+                self.tell_stats(interval);
+                Ok(gst::FlowSuccess::Ok)
+            }
+            Err(Failure::Unavailable(EnhanceError::Infer(InferError::Cancelled))) => {
+                Err(gst::FlowError::Flushing)
+            }
+            Err(failure) => {
+                self.fail(failure);
+                Err(gst::FlowError::Error)
+            }
+        }
+    }
+
+    /// The faces of the next frame are those that somebody upstream attached to it, where those are wanted.
+    fn take_given_faces(&self, input: &gst::BufferRef) {
+        if self.settings().face_source == FaceSource::Meta {
+            let given = regions::faces(input);
+            self.state().give_faces(given);
+        }
+    }
+
+    /// Attaches the faces that were found to a frame.
+    fn attach_faces(&self, faces: &[Track], output: &mut gst::BufferRef) {
+        if self.settings().face_source != FaceSource::Detect {
+            return;
+        }
+        let scale = self.scale();
+        regions::attach(faces, scale, output);
+        #[cfg(feature = "v1_24")]
+        if let Err(error) = self.first_seen.lock().unwrap().attach(faces, scale, output) {
+            gst::warning!(CAT, imp = self, "faces cannot be attached as detections: {error}");
         }
     }
 
@@ -551,9 +636,15 @@ impl BaseTransformImpl for FaceSr {
     }
 
     fn sink_event(&self, event: gst::Event) -> bool {
+        // What comes after frames goes on after them.
+        let is_flush = matches!(event.type_(), gst::EventType::FlushStart | gst::EventType::FlushStop);
+        if event.is_serialized() && !is_flush {
+            self.drain();
+        }
         match event.view() {
             gst::EventView::FlushStart(_) => self.cancel(),
             gst::EventView::FlushStop(_) => {
+                self.discard();
                 self.ladder.lock().unwrap().iter_mut().for_each(Ladder::forget_times);
                 self.state().forget();
                 self.resume();
@@ -580,16 +671,35 @@ impl BaseTransformImpl for FaceSr {
     }
 
     fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
+        if direction == gst::PadDirection::Sink && query.is_serialized() {
+            self.drain();
+        }
         if !BaseTransformImplExt::parent_query(self, direction, query) {
             return false;
         }
         if direction == gst::PadDirection::Src
             && let gst::QueryViewMut::Latency(latency) = query.view_mut()
-            && let ((true, least, most), Some(own)) = (latency.result(), *self.latency.lock().unwrap())
+            && let ((is_live, least, most), Some(own)) = (latency.result(), *self.latency.lock().unwrap())
         {
-            latency.set(true, least + own, most.map(|most| most + own));
+            latency.set(is_live, least + own, most.map(|most| most + own));
         }
         true
+    }
+
+    fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
+        let ahead = self.frames_in_flight() as usize;
+        if ahead == 0 || self.obj().is_passthrough() {
+            return self.parent_generate_output();
+        }
+        if let Some(input) = self.take_queued_buffer() {
+            self.launch(input)?;
+        }
+        if self.in_flight() > ahead
+            && let Some(output) = self.land()?
+        {
+            return Ok(GenerateOutputSuccess::Buffer(output));
+        }
+        Ok(GenerateOutputSuccess::NoOutput)
     }
 
     fn transform(
@@ -597,20 +707,10 @@ impl BaseTransformImpl for FaceSr {
         inbuf: &gst::Buffer,
         outbuf: &mut gst::BufferRef,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if self.settings().face_source == FaceSource::Meta {
-            let given = regions::faces(inbuf);
-            self.state().give_faces(given);
-        }
+        self.take_given_faces(inbuf);
         let done = self.parent_transform(inbuf, outbuf)?;
-        if self.settings().face_source == FaceSource::Detect {
-            let scale = self.scale();
-            let state = self.state();
-            regions::attach(state.faces(), scale, outbuf);
-            #[cfg(feature = "v1_24")]
-            if let Err(error) = self.first_seen.lock().unwrap().attach(state.faces(), scale, outbuf) {
-                gst::warning!(CAT, imp = self, "faces cannot be attached as detections: {error}");
-            }
-        }
+        let faces = self.state().faces().to_vec();
+        self.attach_faces(&faces, outbuf);
         Ok(done)
     }
 
@@ -641,7 +741,10 @@ impl VideoFilterImpl for FaceSr {
         _outcaps: &gst::Caps,
         out_info: &VideoInfo,
     ) -> Result<(), gst::LoggableError> {
+        // Frames of the formats before go before.
+        self.drain();
         let configured = self.configure(in_info, out_info);
+        *self.formats.lock().unwrap() = Some((in_info.clone(), out_info.clone()));
         if configured.is_ok() {
             *self.refused.lock().unwrap() = None;
         }
@@ -661,35 +764,9 @@ impl VideoFilterImpl for FaceSr {
         inframe: &VideoFrameRef<&gst::BufferRef>,
         outframe: &mut VideoFrameRef<&mut gst::BufferRef>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        // Not the copy of the start: these may change at any time.
-        let (mut controls, patience, interval) = {
-            let settings = self.settings.lock().unwrap();
-            (settings.controls(), settings.max_lateness, settings.stats_interval)
-        };
-        controls.effort = self.effort(inframe.buffer(), patience);
+        let controls = self.controls(inframe.buffer());
         let started = Instant::now();
-        let is_reversed = self.obj().segment().rate() < 0.0;
-        let done = self.state().process(inframe, outframe, &controls, is_reversed);
-        match done {
-            Ok(report) => {
-                self.took(started.elapsed(), &report);
-                let (number, warnings) = self.stats.lock().unwrap().count(&report, controls.effort);
-                if report.look == (Look::First { cut: true }) {
-                    messages::post_cut(self.obj().upcast_ref(), number, inframe.buffer().pts());
-                }
-                for warning in warnings {
-                    gst::element_imp_warning!(self, gst::StreamError::Failed, ("{warning}"));
-                }
-                self.tell_stats(interval);
-                Ok(gst::FlowSuccess::Ok)
-            }
-            Err(Failure::Unavailable(EnhanceError::Infer(InferError::Cancelled))) => {
-                Err(gst::FlowError::Flushing)
-            }
-            Err(failure) => {
-                self.fail(failure);
-                Err(gst::FlowError::Error)
-            }
-        }
+        let done = self.state().process(inframe, outframe, &controls, self.is_reversed());
+        self.account(done, controls.effort, inframe.buffer(), started.elapsed())
     }
 }

@@ -1,7 +1,7 @@
 //! The enhancer for the samples of the negotiated format, and the way of a frame to it and
 //! from it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gstreamer as gst;
@@ -9,16 +9,19 @@ use gstreamer::glib;
 use gstreamer_video as gst_video;
 
 use gst_video::prelude::*;
-use gst_video::{VideoFrameRef, VideoInfo};
+use gst_video::video_frame::{Readable, Writable};
+use gst_video::{VideoFrame, VideoFrameRef, VideoInfo};
 
-use crate::enhance::{self, Controls, EnhanceError, Enhancer, Loaded, Report};
+use super::flight::Job;
+
+use crate::enhance::{self, Controls, EnhanceError, Enhancer, Loaded, Planned, Report};
 use crate::face::detect::Detection;
-use crate::face::helpers::Helpers;
+use crate::face::helpers::HelperNames;
 use crate::face::track::Track;
-use crate::image::Size;
+use crate::image::{Picture, Size};
 use crate::infer::Cancel;
 use crate::infer::onnx::TensorSample;
-use crate::plugin::frame::{Conversion, Direction};
+use crate::plugin::frame::{Conversion, Direction, size};
 use crate::plugin::messages::{Failure, Stats};
 
 /// What lives from start to stop: the enhancer for the samples of the negotiated format.
@@ -33,9 +36,31 @@ pub enum State {
 /// An enhancer, and the way to it and from it once formats are negotiated.
 pub struct Lane<S> {
     enhancer: Enhancer<S>,
-    formats: Option<(Conversion<S>, Conversion<S>)>,
+    formats: Option<Formats<S>>,
     /// Of the last frame.
     times: Option<FrameTimes>,
+    /// What frames that were made on another thread leave to those that follow.
+    spare: Arc<Mutex<Vec<Spare<S>>>>,
+}
+
+struct Formats<S> {
+    from: Conversion<S>,
+    /// Shared with the thread that makes frames.
+    to: Arc<Mutex<Conversion<S>>>,
+    large: Size,
+}
+
+/// An input and what was found out about it.
+type Spare<S> = (Picture<S>, Planned<S>);
+
+/// A frame that was made on another thread.
+pub struct Landed {
+    /// The output, whatever became of it.
+    pub output: VideoFrame<Writable>,
+    /// What became of it.
+    pub done: Result<Report, Failure>,
+    /// The faces that are followed.
+    pub faces: Vec<Track>,
 }
 
 /// When a frame is shown, and for how long.
@@ -77,7 +102,7 @@ impl FrameTimes {
 
 impl<S: TensorSample> Lane<S> {
     fn open(settings: &enhance::Settings) -> Result<Self, EnhanceError> {
-        Ok(Self { enhancer: Enhancer::open(settings)?, formats: None, times: None })
+        Ok(Self { enhancer: Enhancer::open(settings)?, formats: None, times: None, spare: Arc::default() })
     }
 
     fn negotiate(&mut self, input: &VideoInfo, output: &VideoInfo) -> Result<(), glib::BoolError> {
@@ -89,7 +114,9 @@ impl<S: TensorSample> Lane<S> {
             self.enhancer.set_frame_rate(f64::from(rate.numer()) / f64::from(rate.denom()));
         }
         let from = Conversion::new(input, Direction::In)?;
-        self.formats = Some((from, Conversion::new(output, Direction::Out)?));
+        let to = Arc::new(Mutex::new(Conversion::new(output, Direction::Out)?));
+        self.formats = Some(Formats { from, to, large: size(output) });
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
     }
 
@@ -105,18 +132,57 @@ impl<S: TensorSample> Lane<S> {
         controls: &Controls,
         is_reversed: bool,
     ) -> Result<Report, Failure> {
-        let no_frame = || Failure::Frame("a frame cannot be mapped as a picture".into());
-        let times = FrameTimes::of(input);
-        let is_neighbour = self.times.is_none_or(|before| before.is_followed_by(&times, is_reversed));
-        self.times = Some(times);
-        if !is_neighbour || input.buffer().flags().contains(gst::BufferFlags::DISCONT) {
+        if !self.is_neighbour(input, is_reversed) {
             self.enhancer.reset();
         }
-        let (from, to) = self.formats.as_mut().ok_or_else(no_frame)?;
-        let picture = from.read(input).ok_or_else(no_frame)?;
+        let formats = self.formats.as_mut().ok_or_else(no_frame)?;
+        let picture = formats.from.read(input).ok_or_else(no_frame)?;
+        let mut to = formats.to.lock().unwrap_or_else(PoisonError::into_inner);
         let report = to.write(output, |out| self.enhancer.process(picture, out, controls));
         Ok(report.ok_or_else(no_frame)??)
     }
+
+    /// Finds out what there is to know about a frame, and hands back what makes the output of it, on any thread, in order.
+    fn launch(
+        &mut self,
+        input: VideoFrame<Readable>,
+        mut output: VideoFrame<Writable>,
+        controls: &Controls,
+        is_reversed: bool,
+    ) -> Result<Job<Landed>, Failure> {
+        let input = input.as_video_frame_ref();
+        if !self.is_neighbour(&input, is_reversed) {
+            self.enhancer.reset_ahead();
+        }
+        let Formats { from, to, large } = self.formats.as_mut().ok_or_else(no_frame)?;
+        let view = from.read(&input).ok_or_else(no_frame)?;
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let (mut picture, mut planned) = spare.unwrap_or_else(|| (view.to_owned(), Planned::default()));
+        picture.assign(&view);
+        self.enhancer.plan(picture.view(), *large, controls, &mut planned)?;
+        let (maker, to, spare) = (self.enhancer.maker(), to.clone(), self.spare.clone());
+        Ok(Box::new(move || {
+            let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
+            let made = to
+                .write(&mut output.as_mut_video_frame_ref(), |out| maker.make(&planned, picture.view(), out));
+            let done = made.ok_or_else(no_frame).and_then(|made| Ok(made?));
+            let faces = planned.followed().map(|followed| followed.tracks.clone()).unwrap_or_default();
+            spare.lock().unwrap_or_else(PoisonError::into_inner).push((picture, planned));
+            Landed { output, done, faces }
+        }))
+    }
+
+    /// Whether a frame comes after the one before, which it takes the place of.
+    fn is_neighbour(&mut self, input: &VideoFrameRef<&gst::BufferRef>, is_reversed: bool) -> bool {
+        let times = FrameTimes::of(input);
+        let follows = self.times.is_none_or(|before| before.is_followed_by(&times, is_reversed));
+        self.times = Some(times);
+        follows && !input.buffer().flags().contains(gst::BufferFlags::DISCONT)
+    }
+}
+
+fn no_frame() -> Failure {
+    Failure::Frame("a frame cannot be mapped as a picture".into())
 }
 
 /// Tells the statistics what runs.
@@ -162,6 +228,21 @@ impl State {
             Self::Empty => Err(Failure::Frame("a frame came before its format".into())),
             Self::Eight(lane) => lane.process(input, output, controls, is_reversed),
             Self::Sixteen(lane) => lane.process(input, output, controls, is_reversed),
+        }
+    }
+
+    /// As [`Self::process`], but hands back what makes the output of the frame, on any thread, in order.
+    pub fn launch(
+        &mut self,
+        input: VideoFrame<Readable>,
+        output: VideoFrame<Writable>,
+        controls: &Controls,
+        is_reversed: bool,
+    ) -> Result<Job<Landed>, Failure> {
+        match self {
+            Self::Empty => Err(Failure::Frame("a frame came before its format".into())),
+            Self::Eight(lane) => lane.launch(input, output, controls, is_reversed),
+            Self::Sixteen(lane) => lane.launch(input, output, controls, is_reversed),
         }
     }
 
@@ -238,7 +319,7 @@ impl State {
     }
 
     /// The networks that help to restore faces.
-    pub fn face_helpers(&self) -> Option<&Helpers> {
+    pub fn face_helpers(&self) -> Option<&HelperNames> {
         match self {
             Self::Empty => None,
             Self::Eight(lane) => lane.enhancer.face_helpers(),

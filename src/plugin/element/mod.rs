@@ -4,6 +4,7 @@
 #[cfg(feature = "v1_24")]
 mod analytics;
 mod caps;
+mod flight;
 mod imp;
 mod ladder;
 mod lane;

@@ -179,6 +179,8 @@ pub struct Settings {
     pub max_lateness: u64,
     pub model_instance_id: Option<String>,
     pub stats_interval: u32,
+    /// Frames that the output lags behind the input.
+    pub frames_in_flight: u32,
 }
 
 impl Default for Settings {
@@ -218,6 +220,7 @@ impl Default for Settings {
             max_lateness: MAX_LATENESS,
             model_instance_id: None,
             stats_interval: 0,
+            frames_in_flight: 0,
         }
     }
 }

@@ -98,6 +98,8 @@ impl Graph {
         counts: Arc<Counts>,
     ) -> Result<Graph, Failure> {
         let enhancer = make(ENHANCER)?;
+        // Nobody waits for the single frame of a file.
+        enhancer.set_property("frames-in-flight", 1u32);
         arguments.element.apply(&enhancer)?;
         let Ends { frames, sink } = ends;
         let pipeline = gst::Pipeline::new();

@@ -1,0 +1,216 @@
+//! The half of the enhancer that makes outputs, by what the other half found out about their inputs.
+
+use std::time::{Duration, Instant};
+
+use super::planned::Planned;
+use super::{Effort, EnhanceError, Report};
+use crate::face::crop::{Frame, Source};
+use crate::face::{FaceReport, Restoring};
+use crate::image::quads::Quads;
+use crate::image::resample::Resampler;
+use crate::image::{Sample, Size, View, ViewMut, Window, copy, rows, rows_mut};
+use crate::infer::InferError;
+use crate::infer::onnx::TensorSample;
+use crate::temporal::reuse::Refresh;
+use crate::temporal::{Look, Steadying, shadow};
+use crate::upscale::{self, Upscaler};
+
+/// Makes outputs, one after the other, and remembers them.
+pub struct Making<S> {
+    pub(super) upscaler: Option<Upscaler<S>>,
+    /// For frames that have no time for the other.
+    pub(super) light: Option<Upscaler<S>>,
+    pub(super) steadying: Steadying,
+    pub(super) restoring: Option<Restoring>,
+    /// Share of restored faces: they fade in after frames that had no time for them.
+    pub(super) fade: f32,
+    pub(super) resampler: Resampler,
+}
+
+/// Frames over which restored faces come back.
+const FADING: f32 = 8.0;
+
+/// The small picture as it is best known: what the large one was steadied to, where it was.
+struct BestKnown<'a, S> {
+    input: Frame<'a, S>,
+    history: Option<&'a Quads>,
+}
+
+impl<S: Sample> Source for BestKnown<'_, S> {
+    fn size(&self) -> (usize, usize) {
+        self.input.size()
+    }
+
+    #[inline]
+    fn pixel(&self, x: usize, y: usize) -> [f32; 3] {
+        match self.history {
+            Some(history) => shadow::colours(&history.row(y)[x]).map(|level| (level / 255.0).clamp(0.0, 1.0)),
+            None => self.input.pixel(x, y),
+        }
+    }
+}
+
+/// What the upscaler did.
+#[derive(Default)]
+pub(super) struct Upscaled {
+    pub tiles: usize,
+    pub left_out: usize,
+    /// Pixels of the input, context included, where not all were run.
+    pub pixels: usize,
+    pub time: Duration,
+}
+
+impl<S: TensorSample> Making<S> {
+    /// Fills `output` with what comes of an input of which this was found out.
+    ///
+    /// # Errors
+    /// [`EnhanceError::Infer`]; the output is unfinished then.
+    pub fn make(
+        &mut self,
+        planned: &Planned<S>,
+        input: View<'_, S>,
+        mut output: ViewMut<'_, S>,
+    ) -> Result<Report, EnhanceError> {
+        if planned.effort() == Effort::Resampled {
+            return Ok(self.resample(input, output));
+        }
+        let upscaled = match planned.look() {
+            Look::Repeated => Upscaled::default(),
+            _ => self.upscale(
+                planned.effort(),
+                planned.areas(),
+                planned.for_network(input),
+                output.view_mut(),
+            )?,
+        };
+        self.finish(planned, &upscaled, input, output)
+    }
+
+    /// Runs the network over an input, or over parts of it.
+    pub(super) fn upscale(
+        &mut self,
+        effort: Effort,
+        parts: Option<(&Refresh, Window)>,
+        input: View<'_, S>,
+        output: ViewMut<'_, S>,
+    ) -> Result<Upscaled, InferError> {
+        let started = Instant::now();
+        let upscaler = match &mut self.light {
+            Some(light) if effort == Effort::Light => Some(light),
+            _ => self.upscaler.as_mut(),
+        };
+        let (done, pixels) = match (upscaler, parts) {
+            (None, None) => {
+                copy(input, output);
+                (upscale::Done::default(), 0)
+            }
+            (Some(upscaler), Some((Refresh::Parts(areas), window))) => {
+                let small = Size::of(&input);
+                let seen = areas.iter().map(|area| window.around(*area, small).size);
+                let pixels = seen.map(|size| size.width * size.height).sum();
+                (upscaler.run_parts(input, output, areas)?, pixels)
+            }
+            (Some(upscaler), _) => (upscaler.run(input, output)?, 0),
+            (None, Some(_)) => (upscale::Done::default(), 0),
+        };
+        Ok(Upscaled { tiles: done.tiles, left_out: done.left_out, pixels, time: started.elapsed() })
+    }
+
+    /// Steadies what the network made and lays the faces over it.
+    pub(super) fn finish(
+        &mut self,
+        planned: &Planned<S>,
+        upscaled: &Upscaled,
+        input: View<'_, S>,
+        mut output: ViewMut<'_, S>,
+    ) -> Result<Report, EnhanceError> {
+        let started = Instant::now();
+        self.steadying.steady(planned.seen(), &mut output);
+        let blending = started.elapsed();
+        let faces = self.restore_faces(planned, input, &mut output)?;
+        self.pass_alpha(input, output);
+        Ok(Report {
+            tiles: upscaled.tiles,
+            tiles_left_out: upscaled.left_out,
+            look: planned.look(),
+            faces,
+            reused: planned.reused(upscaled.pixels, Size::of(&input)),
+            upscale: upscaled.time,
+            looking: planned.looking(),
+            blending,
+        })
+    }
+
+    /// Forgets the past.
+    pub(super) fn forget(&mut self) {
+        self.steadying.forget();
+        self.restoring.iter_mut().for_each(Restoring::forget);
+    }
+
+    /// Faces are restored from the small picture as the past made it better, and laid over the large one that was steadied
+    /// with it.
+    fn restore_faces(
+        &mut self,
+        planned: &Planned<S>,
+        input: View<'_, S>,
+        output: &mut ViewMut<'_, S>,
+    ) -> Result<FaceReport, EnhanceError> {
+        let (Some(restoring), Some(followed)) = (&mut self.restoring, planned.followed()) else {
+            return Ok(FaceReport::default());
+        };
+        if planned.look() == Look::Repeated {
+            restoring.lay_again(Size::of(&input), output);
+            return Ok(followed.report.clone());
+        }
+        if planned.effort() > Effort::Full {
+            restoring.forget();
+            self.fade = 0.0;
+            return Ok(followed.report.clone());
+        }
+        self.fade = (self.fade + 1.0 / FADING).min(1.0);
+        let mut shown = planned.controls().faces;
+        shown.strength *= self.fade;
+        let source = BestKnown { input: Frame(input), history: planned.history() };
+        Ok(restoring.restore(followed, &source, output, &shown)?)
+    }
+
+    /// Fills `output` by a resize alone. The past is forgotten: it would not be of the frame before.
+    fn resample(&mut self, input: View<'_, S>, output: ViewMut<'_, S>) -> Report {
+        let started = Instant::now();
+        self.forget();
+        self.fade = 0.0;
+        match Size::of(&output.view()) {
+            size if size == Size::of(&input) => copy(input, output),
+            size => copy(self.resampler.resize(input, size).view(), output),
+        }
+        Report {
+            tiles: 0,
+            tiles_left_out: 0,
+            look: Look::Alone,
+            faces: FaceReport::default(),
+            reused: None,
+            upscale: started.elapsed(),
+            looking: Duration::ZERO,
+            blending: Duration::ZERO,
+        }
+    }
+
+    fn pass_alpha(&mut self, input: View<'_, S>, mut output: ViewMut<'_, S>) {
+        if input.dim().2 != 4 || output.dim().2 != 4 {
+            return;
+        }
+        let opaque = rows(input).all(|row| row.chunks_exact(4).all(|pixel| pixel[3] == S::MAX));
+        let alpha = (!opaque).then(|| self.resampler.resize(input, Size::of(&output.view())));
+        let mut alpha_rows = alpha.as_ref().map(|alpha| rows(alpha.view()));
+        for row in rows_mut(&mut output) {
+            let from = alpha_rows.as_mut().and_then(Iterator::next);
+            match from {
+                Some(from) => {
+                    let pixels = row.chunks_exact_mut(4).zip(from.chunks_exact(4));
+                    pixels.for_each(|(pixel, from)| pixel[3] = from[3]);
+                }
+                None => row.chunks_exact_mut(4).for_each(|pixel| pixel[3] = S::MAX),
+            }
+        }
+    }
+}

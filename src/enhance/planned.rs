@@ -1,0 +1,281 @@
+//! The half of the enhancer that finds out about inputs what it takes to make their outputs.
+
+use std::time::{Duration, Instant};
+
+use super::{Controls, Effort, EnhanceError, Reused, Whole};
+use crate::face::detect::Detection;
+use crate::face::geometry::Rect;
+use crate::face::{Followed, Follower};
+use crate::image::quads::Quads;
+use crate::image::{Area, Picture, Sample, Size, View, Window};
+use crate::temporal::reuse::Refresh;
+use crate::temporal::{self, Look, Looking, Seen};
+use crate::upscale::Parts;
+
+/// What was found out about an input. One that is given back is written over, and allocates little.
+pub struct Planned<S> {
+    controls: Controls,
+    reuse: Reuse,
+    window: Window,
+    seen: Seen,
+    looking: Duration,
+    /// The input as the network is to see it, where it leans on the past.
+    leaning: Option<Picture<S>>,
+    followed: Option<Followed>,
+    /// The small picture as the past made it better, where a face is to be restored.
+    history: Option<Quads>,
+    has_history: bool,
+}
+
+impl<S> Default for Planned<S> {
+    fn default() -> Self {
+        Self {
+            controls: Controls::default(),
+            reuse: Reuse::Off,
+            window: Window::default(),
+            seen: Seen::default(),
+            looking: Duration::ZERO,
+            leaning: None,
+            followed: None,
+            history: None,
+            has_history: false,
+        }
+    }
+}
+
+impl<S: Sample> Planned<S> {
+    /// What the frame is to the past.
+    pub fn look(&self) -> Look {
+        self.seen.look
+    }
+
+    /// Where its faces are, where any are followed.
+    pub fn followed(&self) -> Option<&Followed> {
+        self.followed.as_ref()
+    }
+
+    pub(super) fn controls(&self) -> &Controls {
+        &self.controls
+    }
+
+    pub(super) fn effort(&self) -> Effort {
+        self.controls.effort
+    }
+
+    pub(super) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    pub(super) fn looking(&self) -> Duration {
+        self.looking
+    }
+
+    pub(super) fn history(&self) -> Option<&Quads> {
+        self.history.as_ref().filter(|_| self.has_history)
+    }
+
+    /// What of the input is to be run through the network; `None` for all of it.
+    pub(super) fn areas(&self) -> Option<(&Refresh, Window)> {
+        let (refresh, _) = self.seen.refresh().filter(|_| self.reuse == Reuse::Parts)?;
+        Some((refresh, self.window))
+    }
+
+    /// The input as the network is to see it.
+    pub(super) fn for_network<'a>(&'a self, input: View<'a, S>) -> View<'a, S> {
+        self.leaning.as_ref().map_or(input, |leaning| leaning.view())
+    }
+
+    /// What was made of outputs before, `pixels` of the input having been run.
+    pub(super) fn reused(&self, pixels: usize, small: Size) -> Option<Reused> {
+        self.reuse.report(self.look(), self.seen.refresh(), pixels, small)
+    }
+}
+
+/// Finds out about inputs, one after the other, and remembers what they showed.
+pub struct Ahead<S> {
+    pub(super) looking: Looking<S>,
+    pub(super) follower: Option<Follower>,
+    pub(super) takes_faces: bool,
+    pub(super) given: Vec<Detection>,
+    /// What parts the network can be run on.
+    pub(super) parts: Option<Parts>,
+}
+
+impl<S: Sample> Ahead<S> {
+    /// Finds out about an input, of which an output of size `large` is to be made.
+    ///
+    /// # Errors
+    /// [`EnhanceError`] of the network that finds faces; the past is forgotten then.
+    pub fn plan(
+        &mut self,
+        input: View<'_, S>,
+        large: Size,
+        controls: &Controls,
+        planned: &mut Planned<S>,
+    ) -> Result<(), EnhanceError> {
+        self.prepare(input, large, controls, planned);
+        self.look(input, large, planned)
+    }
+
+    /// The first step: what can be said before the input is looked at. Answers whether the network has to wait for the
+    /// second, which then decides what it is to see.
+    pub(super) fn prepare(
+        &mut self,
+        input: View<'_, S>,
+        large: Size,
+        controls: &Controls,
+        planned: &mut Planned<S>,
+    ) -> bool {
+        let small = Size::of(&input);
+        planned.reuse = self.reuse(small, large, controls, planned);
+        planned.controls = Controls { temporal: planned.reuse.controls(controls), ..*controls };
+        (planned.seen.look, planned.looking) = (Look::Alone, Duration::ZERO);
+        (planned.leaning, planned.has_history) = (None, false);
+        let temporal = &planned.controls.temporal;
+        if controls.effort < Effort::Resampled && self.looking.is_repeated(input, large, temporal) {
+            planned.seen.look = Look::Repeated;
+        }
+        let decides = controls.input_denoise > 0.0 || planned.reuse == Reuse::Parts;
+        decides
+            || controls.effort == Effort::Resampled
+            || planned.seen.look == Look::Repeated
+            || !self.looking.works_on(small, temporal)
+    }
+
+    /// The second step.
+    pub(super) fn look(
+        &mut self,
+        input: View<'_, S>,
+        large: Size,
+        planned: &mut Planned<S>,
+    ) -> Result<(), EnhanceError> {
+        if planned.effort() == Effort::Resampled {
+            // It would not be of the frame before.
+            self.reset();
+            planned.followed = None;
+            return Ok(());
+        }
+        if planned.look() == Look::Repeated {
+            let again = |follower: &Follower| Followed { report: follower.report(), ..Followed::default() };
+            planned.followed = self.follower.as_ref().map(again);
+            return Ok(());
+        }
+        let started = Instant::now();
+        self.looking.look(input, large, &planned.controls.temporal, &mut planned.seen);
+        planned.looking = started.elapsed();
+        let works = self.looking.works_on(Size::of(&input), &planned.controls.temporal);
+        if planned.controls.input_denoise > 0.0 && works {
+            planned.leaning = Some(self.looking.lean(input, planned.controls.input_denoise));
+        }
+        let followed = self.follow(input, planned);
+        if followed.is_err() {
+            self.reset();
+        }
+        planned.followed = followed?;
+        let is_shown = planned.followed.as_ref().is_some_and(|followed| !followed.tracks.is_empty());
+        if is_shown && planned.effort() == Effort::Full && matches!(planned.look(), Look::Compared { .. }) {
+            planned.has_history = self.remember(&mut planned.history);
+        }
+        Ok(())
+    }
+
+    /// Copies the history, if there is one.
+    fn remember(&self, to: &mut Option<Quads>) -> bool {
+        let Some(history) = self.looking.history() else { return false };
+        match to {
+            Some(to) => to.copy_from(history),
+            to => *to = Some(history.clone()),
+        }
+        true
+    }
+
+    /// Faces are followed along the motion that steadies.
+    fn follow(&mut self, input: View<'_, S>, planned: &Planned<S>) -> Result<Option<Followed>, EnhanceError> {
+        let Some(follower) = &mut self.follower else { return Ok(None) };
+        let given = std::mem::take(&mut self.given);
+        let given = self.takes_faces.then_some(&given[..]);
+        let begins = match planned.look() {
+            Look::First { .. } => true,
+            Look::Alone => self.looking.begins_scene(input, &planned.controls.temporal),
+            Look::Repeated | Look::Compared { .. } => false,
+        };
+        Ok(Some(follower.follow(input, planned.seen.flow(), begins, given)?))
+    }
+
+    /// Whether parts of this frame may be left as they were, and what the temporal stage has to know for it.
+    fn reuse(&mut self, small: Size, large: Size, controls: &Controls, planned: &mut Planned<S>) -> Reuse {
+        if controls.temporal.reuse.amount <= 0.0 || !self.looking.works_on(small, &controls.temporal) {
+            return Reuse::Off;
+        }
+        if controls.effort > Effort::NoFaces {
+            return Reuse::Whole(Whole::Hurried);
+        }
+        let Some(parts) = &self.parts else { return Reuse::Off };
+        let Some(window) = parts.window(small, large) else { return Reuse::Whole(Whole::NoParts) };
+        planned.window = window;
+        self.looking.set_window(window);
+        let faces = self.follower.as_ref().map_or(&[][..], Follower::tracks);
+        self.looking.watch(faces.iter().filter_map(|face| area_of(&face.area, small)).collect());
+        Reuse::Parts
+    }
+
+    /// Forgets the past.
+    pub fn reset(&mut self) {
+        self.looking.reset();
+        self.follower.iter_mut().for_each(Follower::reset);
+    }
+}
+
+/// What may be made of outputs before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reuse {
+    /// Nobody asked.
+    Off,
+    /// Nothing, for this reason.
+    Whole(Whole),
+    /// Whatever the temporal stage says.
+    Parts,
+}
+
+impl Reuse {
+    fn controls(self, controls: &Controls) -> temporal::Controls {
+        let mut temporal = controls.temporal;
+        if self != Self::Parts {
+            temporal.reuse.amount = 0.0;
+        }
+        temporal
+    }
+
+    fn report(
+        self,
+        look: Look,
+        refresh: Option<(&Refresh, u32)>,
+        pixels: usize,
+        small: Size,
+    ) -> Option<Reused> {
+        let all = |why| Some(Reused { area: 1.0, oldest: 0, whole: Some(why) });
+        match (self, refresh) {
+            (Self::Off, _) => None,
+            (Self::Whole(why), _) => all(why),
+            (Self::Parts, Some((Refresh::Parts(_), oldest))) if matches!(look, Look::Compared { .. }) => {
+                let area = pixels as f32 / (small.width * small.height) as f32;
+                Some(Reused { area, oldest, whole: None })
+            }
+            (Self::Parts, _) if matches!(look, Look::Compared { .. }) => all(Whole::NearlyAll),
+            (Self::Parts, _) => all(Whole::Begins),
+        }
+    }
+}
+
+/// The part of a picture that a rectangle covers, if any.
+fn area_of(rect: &Rect, picture: Size) -> Option<Area> {
+    // Casts saturate.
+    let (left, top) = (rect.x as usize, rect.y as usize);
+    let right = ((rect.x + rect.width).ceil() as usize).min(picture.width);
+    let bottom = ((rect.y + rect.height).ceil() as usize).min(picture.height);
+    (left < right && top < bottom).then(|| Area {
+        x: left,
+        y: top,
+        size: Size::new(right - left, bottom - top),
+    })
+}

@@ -1,0 +1,114 @@
+//! Frames that are made on another thread while the next one is looked at.
+
+use std::time::{Duration, Instant};
+
+use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess};
+use gst_base::subclass::prelude::*;
+use gst_video::VideoFrame;
+use gstreamer as gst;
+use gstreamer_base as gst_base;
+use gstreamer_video as gst_video;
+
+use gst::prelude::*;
+use gst_base::prelude::*;
+
+use super::FaceSr;
+use crate::enhance::Effort;
+use crate::plugin::element::flight::Flight;
+use crate::plugin::element::lane::Landed;
+use crate::plugin::messages::Failure;
+
+/// Frames that may be in flight at once: one hides what can be hidden, others even out frames that take long.
+pub(super) const MOST_IN_FLIGHT: u32 = 8;
+
+/// A frame that comes from another thread.
+pub(super) struct Arrived {
+    landed: Landed,
+    input: gst::Buffer,
+    effort: Effort,
+    took: Duration,
+}
+
+impl FaceSr {
+    pub(super) fn frames_in_flight(&self) -> u32 {
+        self.settings().frames_in_flight
+    }
+
+    /// Frames that are being made on another thread.
+    pub(super) fn in_flight(&self) -> usize {
+        self.flight.lock().unwrap().as_ref().map_or(0, Flight::under_way)
+    }
+
+    /// Lets a frame be made on another thread.
+    pub(super) fn launch(&self, input: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let formats = self.formats.lock().unwrap().clone();
+        let (from, to) = formats.ok_or(gst::FlowError::NotNegotiated)?;
+        let output = match self.parent_prepare_output_buffer(InputBuffer::Readable(&input))? {
+            PrepareOutputBufferSuccess::Buffer(output) => output,
+            PrepareOutputBufferSuccess::InputBuffer => return Err(gst::FlowError::Error),
+        };
+        let controls = self.controls(&input);
+        self.take_given_faces(&input);
+        let started = Instant::now();
+        let frames = VideoFrame::from_buffer_readable(input.clone(), &from)
+            .map_err(drop)
+            .and_then(|input| Ok((input, VideoFrame::from_buffer_writable(output, &to).map_err(drop)?)))
+            .map_err(|()| Failure::Frame("a frame cannot be mapped as a picture".into()));
+        let launched = frames
+            .and_then(|(input, output)| self.state().launch(input, output, &controls, self.is_reversed()));
+        let job = match launched {
+            Ok(job) => job,
+            Err(failure) => return self.account(Err(failure), controls.effort, &input, started.elapsed()),
+        };
+        let planning = started.elapsed();
+        let effort = controls.effort;
+        let job = move || {
+            let started = Instant::now();
+            let landed = job();
+            Arrived { landed, input, effort, took: planning + started.elapsed() }
+        };
+        let mut flight = self.flight.lock().unwrap();
+        if flight.is_none() {
+            *flight = Some(Flight::start().map_err(|error| {
+                self.fail(Failure::Frame(format!("frames cannot be in flight, there is no thread: {error}")));
+                gst::FlowError::Error
+            })?);
+        }
+        if let Some(flight) = &mut *flight {
+            flight.send(Box::new(job));
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// Waits for the oldest frame in flight, `None` where there is none.
+    pub(super) fn land(&self) -> Result<Option<gst::Buffer>, gst::FlowError> {
+        // Not held while frames are waited for: a flush that comes meanwhile asks how many there are.
+        let Some(mut flight) = self.flight.lock().unwrap().take() else { return Ok(None) };
+        let arrived = flight.receive();
+        *self.flight.lock().unwrap() = Some(flight);
+        let Some(Arrived { landed, input, effort, took }) = arrived else { return Ok(None) };
+        let mut output = landed.output.into_buffer();
+        self.account(landed.done, effort, &input, took)?;
+        if let Some(output) = output.get_mut() {
+            self.attach_faces(&landed.faces, output);
+        }
+        Ok(Some(output))
+    }
+
+    /// Pushes every frame in flight.
+    pub(super) fn drain(&self) {
+        while self.in_flight() > 0 {
+            match self.land() {
+                // Whoever pushes the next frame is told what became of this one.
+                Ok(Some(output)) => drop(self.obj().src_pad().push(output)),
+                Ok(None) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Drops every frame in flight.
+    pub(super) fn discard(&self) {
+        let flight = self.flight.lock().unwrap().take();
+        drop(flight);
+    }
+}

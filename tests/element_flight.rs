@@ -1,0 +1,255 @@
+//! Frames in flight: made on another thread while the next ones are looked at, and otherwise as if they were not.
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::{Bench, element, frame, info, read};
+use gst::prelude::*;
+use gst_video::{VideoFormat, VideoInfo};
+use gstreamer as gst;
+use gstreamer_video as gst_video;
+
+const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
+/// Far longer than anything quick takes, and far shorter than the slow frame.
+const QUICK: Duration = Duration::from_secs(4);
+
+/// A scene that moves a little, with noise; another from the twelfth frame on; and frames that come twice.
+fn scene(input: &VideoInfo, t: u64) -> gst::Buffer {
+    let unit = 1 << (input.format_info().depth()[0] - 8);
+    let (t, shown) = (t, if t % 7 == 6 { t - 1 } else { t } as usize);
+    let other = if t < 12 { 0.0 } else { 1.9 };
+    let mut buffer = frame(input, |c, x, y| {
+        let (x, y, c) = (x + shown, y, c as f32);
+        let wave = 100.0 + 40.0 * ((x as f32 * (0.3 + other)).sin() + (y as f32 * 0.23 + c + other).cos());
+        (wave as u32 + common::noise(c as usize + 7 * shown, x, y) % 4) * unit
+    });
+    let writable = buffer.get_mut().unwrap();
+    writable.set_pts(FRAME * t);
+    writable.set_duration(FRAME);
+    buffer
+}
+
+/// Every frame that comes out, with its time; padding of rows is nobody's.
+fn made(bench: &mut Bench) -> Vec<(Option<gst::ClockTime>, Vec<u32>)> {
+    let mut frames = Vec::new();
+    while let Some(buffer) = bench.harness.try_pull() {
+        let components = read(&bench.made(), &buffer).into_iter();
+        frames.push((buffer.pts(), components.flat_map(|component| component.values).collect()));
+    }
+    frames
+}
+
+fn flying(frames: usize, network: &str, properties: &[(&str, &str)]) -> Bench {
+    let frames = frames.to_string();
+    let properties: Vec<_> = properties.iter().copied().chain([("frames-in-flight", &*frames)]).collect();
+    Bench::new(network, &properties)
+}
+
+#[test]
+fn frames_in_flight_are_the_same_ones_in_the_same_order_and_as_late_as_is_told() {
+    const COUNT: usize = 20;
+    for properties in [
+        &[][..],
+        &[("reuse", "1"), ("reuse-tile", "16")],
+        &[("temporal-mode", "quality"), ("input-denoise", "0.7")],
+        &[("temporal-mode", "off")],
+        &[("scale", "3")],
+    ] {
+        for (format, network) in [(VideoFormat::Rgb, "bilinear-x2"), (VideoFormat::I42010le, "nearest-x2")] {
+            let input = info(format, 97, 61);
+            let run = |ahead: usize| {
+                let mut bench = flying(ahead, network, properties);
+                assert_eq!(bench.element.property::<u32>("latency-frames"), ahead as u32);
+                bench.info(&input);
+                let mut frames = Vec::new();
+                for t in 0..COUNT {
+                    bench.harness.push(scene(&input, t as u64)).unwrap();
+                    frames.extend(made(&mut bench));
+                    assert_eq!(frames.len(), (t + 1).saturating_sub(ahead), "{properties:?}, {ahead} ahead");
+                }
+                bench.harness.push_event(gst::event::Eos::new());
+                frames.extend(made(&mut bench));
+                assert_eq!(bench.count("frames"), COUNT as u64);
+                assert_eq!(bench.complaints(), [""; 0]);
+                let cuts = bench.stats().get::<gst::Array>("cuts").unwrap().len();
+                (frames, cuts)
+            };
+            let expected = run(0);
+            assert_eq!(expected.0.len(), COUNT);
+            for ahead in [1, 2, 8] {
+                assert!(run(ahead) == expected, "{properties:?}, {format:?}, {ahead} ahead");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_comes_after_frames_goes_on_after_them() {
+    for ahead in [1, 3] {
+        let mut bench = flying(ahead, "nearest-x2", &[]);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let pad = bench.element.static_pad("src").unwrap();
+        let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+        let note = seen.clone();
+        pad.add_probe(kinds, move |_, passing| {
+            let name = match &passing.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => {
+                    format!("{}", buffer.pts().unwrap().mseconds() / 40)
+                }
+                Some(gst::PadProbeData::Event(event)) => event.type_().name().to_string(),
+                _ => return gst::PadProbeReturn::Ok,
+            };
+            note.lock().unwrap().push(name);
+            gst::PadProbeReturn::Ok
+        });
+        let input = info(VideoFormat::Rgb, 32, 24);
+        bench.info(&input);
+        let tags = gst::TagList::new();
+        let structure = gst::Structure::new_empty("mark");
+        let events = [
+            gst::event::Tag::new(tags),
+            gst::event::Gap::builder(FRAME).build(),
+            gst::event::CustomDownstream::new(structure),
+            gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()),
+            gst::event::Eos::new(),
+        ];
+        let mut expected = Vec::new();
+        for (number, event) in events.into_iter().enumerate() {
+            for t in 4 * number..4 * number + 4 {
+                bench.harness.push(scene(&input, t as u64)).unwrap();
+                expected.push(t.to_string());
+            }
+            expected.push(event.type_().name().to_string());
+            bench.harness.push_event(event);
+        }
+        let seen = seen.lock().unwrap();
+        let from = seen.iter().position(|name| name == "0").unwrap();
+        assert_eq!(seen[from..], expected[..], "{ahead} ahead");
+    }
+}
+
+#[test]
+fn caps_that_change_find_every_frame_of_the_caps_before_gone() {
+    let mut bench = flying(2, "nearest-x2", &[("temporal-mode", "off")]);
+    for (format, width) in [(VideoFormat::Rgb, 16), (VideoFormat::Rgb, 24), (VideoFormat::I42010le, 24)] {
+        let input = info(format, width, 16);
+        bench.info(&input);
+        // Frames of the format before came out with their caps, and nothing is left of them.
+        made(&mut bench);
+        for t in 0..5 {
+            bench.harness.push(scene(&input, t)).unwrap();
+        }
+        bench.harness.push_event(gst::event::Gap::builder(FRAME * 5).build());
+        assert_eq!(bench.made().width() as usize, 2 * width);
+        let frames = made(&mut bench);
+        assert_eq!(frames.len(), 5);
+        let samples = 2 * width as usize * 32 * if format == VideoFormat::Rgb { 6 } else { 3 } / 2;
+        assert!(frames.iter().all(|(_, made)| made.len() == samples));
+    }
+    assert_eq!(bench.complaints(), [""; 0]);
+}
+
+#[test]
+fn latency_is_as_many_frames_more_as_are_in_flight() {
+    let told = |ahead: usize| {
+        let mut bench = flying(ahead, "nearest-x2", &[]);
+        bench.info(&info(VideoFormat::Rgb, 32, 24));
+        let mut query = gst::query::Latency::new();
+        assert!(bench.element.static_pad("src").unwrap().query(&mut query));
+        query.result().1
+    };
+    let none = told(0);
+    for ahead in 1..=8 {
+        assert_eq!(told(ahead), none + FRAME * ahead as u64);
+    }
+}
+
+/// An element with the heavy network, one frame of which takes tens of seconds, and frames for it.
+fn slow(ahead: u32) -> (gst::Element, gstreamer_check::Harness, VideoInfo) {
+    let element = element("", &[("model", "realesrgan-x4plus"), ("frames-in-flight", &ahead.to_string())]);
+    let mut harness = gstreamer_check::Harness::with_element(&element, Some("sink"), Some("src"));
+    let input = info(VideoFormat::Rgb, 400, 300);
+    harness.set_src_caps(input.to_caps().unwrap());
+    (element, harness, input)
+}
+
+#[test]
+fn while_a_slow_frame_is_made_as_many_others_are_taken_as_may_be_in_flight_and_a_flush_ends_all() {
+    let ahead = 2;
+    let (element, mut harness, input) = slow(ahead);
+    for t in 0..u64::from(ahead) {
+        let started = Instant::now();
+        harness.push(frame_of(&input, 50 + t as u32)).unwrap();
+        assert!(started.elapsed() < QUICK, "frame {t} was waited for");
+    }
+    let frame = frame_of(&input, 90);
+    let pushing = std::thread::spawn(move || {
+        let flow = harness.push(frame);
+        (harness, flow, Instant::now())
+    });
+    std::thread::sleep(Duration::from_millis(1500));
+    if pushing.is_finished() {
+        panic!("one more was taken: {:?}", pushing.join().unwrap().1);
+    }
+    let sink = element.static_pad("sink").unwrap();
+    let flushed = Instant::now();
+    sink.send_event(gst::event::FlushStart::new());
+    let (mut harness, flow, ended) = pushing.join().unwrap();
+    assert_eq!(flow, Err(gst::FlowError::Flushing));
+    assert!(ended - flushed < QUICK, "{:?} until the flush", ended - flushed);
+    sink.send_event(gst::event::FlushStop::new(true));
+    assert_eq!(harness.try_pull(), None, "nothing of what was in flight comes out");
+
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    harness.push_event(gst::event::Segment::new(&segment));
+    let small = info(VideoFormat::Rgb, 8, 8);
+    harness.set_src_caps(small.to_caps().unwrap());
+    let grey = frame_of(&small, 100);
+    harness.push(grey).unwrap();
+    harness.push_event(gst::event::Eos::new());
+    let made = read(&info(VideoFormat::Rgb, 32, 32), &harness.try_pull().unwrap());
+    assert!(made[0].values.iter().all(|level| level.abs_diff(100) < 12), "a grey frame stays grey");
+    assert_eq!(harness.try_pull(), None);
+}
+
+/// A grey frame without a time: for such, nothing is left out to be in time.
+fn frame_of(input: &VideoInfo, level: u32) -> gst::Buffer {
+    frame(input, |_, _, _| level)
+}
+
+#[test]
+fn an_element_stops_while_frames_are_in_flight() {
+    let (element, mut harness, input) = slow(3);
+    for level in [50, 60, 70] {
+        harness.push(frame_of(&input, level)).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let started = Instant::now();
+    element.set_state(gst::State::Null).unwrap();
+    assert!(started.elapsed() < QUICK, "{:?} until the end", started.elapsed());
+}
+
+#[test]
+fn a_seek_that_is_not_flushing_and_frames_far_apart_begin_anew_as_without_any_in_flight() {
+    common::init();
+    let input = info(VideoFormat::Rgb, 48, 32);
+    let run = |ahead: usize| {
+        let mut bench = flying(ahead, "nearest-x2", &[("reuse", "1"), ("reuse-tile", "16")]);
+        bench.info(&input);
+        for t in [0, 1, 2, 60, 61, 62, 63, 20, 21] {
+            bench.harness.push(scene(&input, t)).unwrap();
+        }
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        bench.harness.push_event(gst::event::Segment::new(&segment));
+        for t in 22..26 {
+            bench.harness.push(scene(&input, t)).unwrap();
+        }
+        bench.harness.push_event(gst::event::Eos::new());
+        made(&mut bench)
+    };
+    let expected = run(0);
+    assert_eq!(expected.len(), 13);
+    assert!(run(1) == expected && run(3) == expected);
+}
