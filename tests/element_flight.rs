@@ -238,15 +238,21 @@ fn a_seek_that_is_not_flushing_and_frames_far_apart_begin_anew_as_without_any_in
     let run = |ahead: usize| {
         let mut bench = flying(ahead, "nearest-x2", &[("reuse", "1"), ("reuse-tile", "16")]);
         bench.info(&input);
-        for t in [0, 1, 2, 60, 61, 62, 63, 20, 21] {
-            bench.harness.push(scene(&input, t)).unwrap();
+        // What is shown goes on; the times jump ahead, and back.
+        for (shown, at) in (0..).zip([0, 1, 2, 60, 61, 62, 63, 20, 21]) {
+            let mut buffer = scene(&input, shown);
+            buffer.get_mut().unwrap().set_pts(FRAME * at);
+            bench.harness.push(buffer).unwrap();
         }
         let segment = gst::FormattedSegment::<gst::ClockTime>::new();
         bench.harness.push_event(gst::event::Segment::new(&segment));
-        for t in 22..26 {
+        for t in 9..13 {
             bench.harness.push(scene(&input, t)).unwrap();
         }
         bench.harness.push_event(gst::event::Eos::new());
+        let reuse = bench.stats().get::<gst::Structure>("reuse").unwrap();
+        let whole = reuse.get::<gst::Structure>("whole").unwrap();
+        assert!(whole.get::<u64>("begins").unwrap() >= 4, "it begins four times");
         made(&mut bench)
     };
     let expected = run(0);
