@@ -5,9 +5,9 @@ Ghildyal and Liu, "Shift-tolerant perceptual similarity metric" (2022): LPIPS
 graph is written from the papers' description; of the package only the weights
 are read.
 
-Takes `test` and `truth`, RGB 0..1, NCHW, of any same height and width from
-MIN_SIDE on, and gives `distance`, one number, 0 for the same picture. The
-same weights give the same bytes, every time.
+Takes `test` and `truth`, RGB 0..1, NCHW, as many of one as of the other and of
+any same height and width from MIN_SIDE on, and gives `distance`, one number a
+pair, 0 for the same picture. The same weights give the same bytes, every time.
 
     python stlpips_to_onnx.py WEIGHTS.pth NETWORK.onnx
 """
@@ -48,8 +48,8 @@ def convert(weights: bytes) -> bytes:
         difference = graph.add("Sub", [test, truth])
         squared = graph.add("Mul", [difference, difference])
         weighted = graph.add("Conv", [squared, graph.weight(f"lin{index}.model.1.weight")])
-        parts.append(graph.add("ReduceMean", [weighted], axes=[0, 1, 2, 3], keepdims=0))
-    graph.add("Reshape", [graph.add("Sum", parts), graph.constant("one", np.array([1]))], "distance")
+        parts.append(graph.add("ReduceMean", [weighted], axes=[1, 2, 3], keepdims=0))
+    graph.add("Sum", parts, "distance")
     return graph.finish()
 
 
@@ -108,9 +108,9 @@ class _Graph:
         return self.add("Relu", [value])
 
     def finish(self) -> bytes:
-        picture = [1, 3, "height", "width"]
+        picture = ["batch", 3, "height", "width"]
         inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, picture) for name in ("test", "truth")]
-        output = helper.make_tensor_value_info("distance", TensorProto.FLOAT, [1])
+        output = helper.make_tensor_value_info("distance", TensorProto.FLOAT, ["batch"])
         graph = helper.make_graph(self.nodes, "st-lpips-alex", inputs, [output], list(self.constants.values()))
         opset = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, producer_name="facesr", opset_imports=opset, ir_version=IR_VERSION)

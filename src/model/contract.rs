@@ -1,6 +1,6 @@
 //! What an upscaler's file must look like, and what it then promises.
 //!
-//! One input of four dimensions `[1, channels, height, width]`, colour (RGB) or luma alone,
+//! One input of four dimensions `[count, channels, height, width]`, the count open or 1, colour (RGB) or luma alone,
 //! 32- or 16-bit float, any size or a fixed one; one output, larger by a whole factor.
 
 use std::path::{Path, PathBuf};
@@ -212,6 +212,25 @@ mod tests {
             let error = tiny(name).unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains(name), "{error}");
             assert_eq!(error.lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_network_of_any_number_of_pictures_fits_and_one_of_a_fixed_number_of_several_does_not() {
+        let path = Path::new("models/tiny/nearest-x2.onnx");
+        for (count, fits) in
+            [(None, true), (Some(1), true), (Some(0), false), (Some(2), false), (Some(8), false)]
+        {
+            for of_inputs in [true, false] {
+                let mut file = OnnxFile::read(path).unwrap();
+                let tensors = if of_inputs { &mut file.inputs } else { &mut file.outputs };
+                tensors[0].dims[0] = count;
+                let model = Upscaler::new(path, file, &Manifest::default());
+                assert_eq!(model.is_ok(), fits, "{count:?}");
+                if let Err(error) = model {
+                    assert!(error.to_string().contains("several pictures at once"), "{error}");
+                }
+            }
         }
     }
 

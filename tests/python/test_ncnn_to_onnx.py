@@ -164,15 +164,6 @@ class Converter(unittest.TestCase):
                     self.assertLessEqual(large.max(), 1.0, item.name)
             self.assertEqual(stderr.text, "", item.name)
 
-    def test_two_pictures_at_once_give_what_each_gives_alone(self):
-        onnxruntime = support.needed(self, "onnxruntime")
-        packages = support.packages(self)
-        pair = np.concatenate([support.picture(6, 9), 1 - support.picture(6, 9)])
-        for item in support.NCNN_NETWORKS:
-            data = packages.converted(item)
-            alone = np.concatenate([run_onnx(onnxruntime, data, pair[index : index + 1]) for index in (0, 1)])
-            self.assertLess(np.abs(run_onnx(onnxruntime, data, pair) - alone).max(), 1e-5, item.name)
-
     def test_the_same_files_give_the_same_bytes(self):
         param, data, channels = CASES["Convolution"][0]
         self.assertEqual(ncnn_to_onnx.convert(param, data, channels), ncnn_to_onnx.convert(param, data, channels))
