@@ -13,7 +13,7 @@ PLUGIN_DIR := target/release/plugin
 export FACESR_CACHE_DIR := $(CACHE)
 
 .DELETE_ON_ERROR:
-.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live bars-reuse train-face train-live train-check eval-models doctor clean
+.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live bars-reuse profile train-face train-live train-check eval-models doctor clean
 
 help:
 	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
@@ -21,6 +21,7 @@ help:
 	@echo "make build   the plugin in $(PLUGIN_DIR) and the program target/release/facesr"
 	@echo "make setup   system packages, ONNX Runtime and networks only"
 	@echo "make bench   speed, side by side with a bare loop over the same network"
+	@echo "make profile where the time of a frame goes, stage by stage; FLAMEGRAPH=1 records stacks with perf"
 	@echo "make peers   speed, memory and picture, side by side with what one would take instead"
 	@echo "make bars-flow  error and speed of optical flow, side by side with OpenCV's"
 	@echo "make bars-temporal  steadying, side by side with the same network frame by frame"
@@ -112,6 +113,12 @@ lint: system
 
 bench: setup build
 	cargo bench --locked --bench stages --bench overhead
+
+# PROFILE=... is more for the script: --write puts the table into docs/performance.md.
+profile: setup
+	cargo build --release --locked --example profile
+	@mkdir -p build
+	python3 scripts/profile.py --cache "$(CACHE)" $(if $(FLAMEGRAPH),--flamegraph build/profile.stacks) $(PROFILE)
 
 # Beside what one would take instead; CLIP=... takes another truth than the fetched clip, NOISE=... adds some.
 peers: setup build

@@ -20,7 +20,7 @@ COUNTERS = (
     ("tiles", "facesr_network_runs_total", "Runs of the upscaling network."),
     ("tiles-left-out", "facesr_tiles_left_out_total", "Tiles resampled because the network gave no numbers."),
 )
-STAGES = ("facesr_stage_seconds", "Mean time of a stage for a frame since the start.")
+STAGES = ("facesr_stage_seconds", "Mean time for which a frame waited for a stage since the start.")
 EFFORTS = ("facesr_effort_frames_total", "Frames by how much was done for them.")
 FACES = ("facesr_faces", "Mean number of faces in a frame since the start.")
 FALLBACKS = ("facesr_fallbacks", "Things that are less than what was asked for.")

@@ -122,8 +122,10 @@ pub struct Report {
     pub reused: Option<Reused>,
     /// Time in the upscaler.
     pub upscale: Duration,
-    /// Time of looking at the input, which may pass beside the upscaler's.
+    /// Time of looking at the input.
     pub looking: Duration,
+    /// What of that, and of finding faces, passed beside the upscaler, so that the frame did not wait for it.
+    pub beside: Duration,
     /// Time of blending.
     pub blending: Duration,
 }
@@ -273,13 +275,16 @@ impl<S: TensorSample> Enhancer<S> {
             ahead.look(input, large, planned)?;
             return making.make(planned, input, output);
         }
+        let started = Instant::now();
         let (looked, upscaled) = std::thread::scope(|scope| {
             let beside = scope.spawn(|| ahead.look(input, large, planned));
             let upscaled = making.upscale(controls.effort, None, input, output.view_mut());
             (beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), upscaled)
         });
         looked?;
-        making.finish(planned, &upscaled?, input, output)
+        let upscaled = upscaled?;
+        planned.passed_beside(started.elapsed().saturating_sub(upscaled.time));
+        making.finish(planned, &upscaled, input, output)
     }
 
     /// The first half of [`Self::process`]: finds out about an input, of which an output of size `large` is to be made by the

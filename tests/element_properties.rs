@@ -158,8 +158,30 @@ fn stats_and_active_provider_tell_the_truth() {
     assert_eq!(stats.get::<String>("provider").unwrap(), "cpu");
     assert_eq!(bench.element.property::<String>("active-provider"), "cpu");
     assert!(stats.get::<String>("runtime").unwrap().contains("libonnxruntime"));
-    assert!(stats.get::<gst::Structure>("stages-ms").unwrap().get::<f64>("upscale").unwrap() > 0.0);
     assert_eq!(stats.get::<gst::Array>("fallbacks").unwrap().len(), 0);
+}
+
+#[test]
+fn the_stages_of_stats_add_up_to_the_frame_and_each_that_ran_took_time() {
+    for (mode, format) in [("off", VideoFormat::I420), ("balanced", VideoFormat::Nv12)] {
+        let mut bench = Bench::new("bilinear-x2", &[("temporal-mode", mode), ("face-mode", "off")]);
+        let input = info(format, 101, 63);
+        bench.info(&input);
+        for n in 0..6 {
+            bench.frame(frame(&input, |c, x, y| 60 + ((x * 7 + y * 3 + c + n) % 90) as u32));
+        }
+        let (stats, steadies) = (bench.stats(), mode != "off");
+        let stages = stats.get::<gst::Structure>("stages-ms").unwrap();
+        let took = |name: &str| stages.get::<f64>(name).unwrap();
+        let names = ["read", "motion", "upscale", "blend", "detect", "restore", "write", "other"];
+        assert!(stages.iter().map(|(name, _)| name.as_str()).eq(names), "{stages}");
+        let whole = stats.get::<f64>("frame-ms").unwrap();
+        let sum: f64 = names.iter().map(|name| took(name)).sum();
+        assert!((sum - whole).abs() < 1e-3 * whole, "{sum} of {whole}: {stages}");
+        assert!(["read", "upscale", "write"].iter().all(|name| took(name) > 0.0), "{stages}");
+        assert!(!steadies || took("blend") > 0.0, "{stages}");
+        assert_eq!((took("detect"), took("restore")), (0.0, 0.0));
+    }
 }
 
 #[test]

@@ -137,6 +137,7 @@ impl<S: TensorSample> Making<S> {
             reused: planned.reused(upscaled.pixels, Size::of(&input)),
             upscale: upscaled.time,
             looking: planned.looking(),
+            beside: planned.beside(),
             blending,
         })
     }
@@ -159,8 +160,8 @@ impl<S: TensorSample> Making<S> {
             return Ok(FaceReport::default());
         };
         if planned.look() == Look::Repeated {
-            restoring.lay_again(Size::of(&input), output);
-            return Ok(followed.report.clone());
+            let restoring = restoring.lay_again(Size::of(&input), output);
+            return Ok(FaceReport { restoring, ..followed.report.clone() });
         }
         if planned.effort() > Effort::Full {
             restoring.forget();
@@ -191,6 +192,7 @@ impl<S: TensorSample> Making<S> {
             reused: None,
             upscale: started.elapsed(),
             looking: Duration::ZERO,
+            beside: Duration::ZERO,
             blending: Duration::ZERO,
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Controls, Effort, EnhanceError, Reused, Whole};
 use crate::face::detect::Detection;
 use crate::face::geometry::Rect;
-use crate::face::{Followed, Follower};
+use crate::face::{FaceReport, Followed, Follower};
 use crate::image::quads::Quads;
 use crate::image::{Area, Picture, Sample, Size, View, Window};
 use crate::temporal::reuse::Refresh;
@@ -19,6 +19,7 @@ pub struct Planned<S> {
     window: Window,
     seen: Seen,
     looking: Duration,
+    beside: Duration,
     /// The input as the network is to see it, where it leans on the past.
     leaning: Option<Picture<S>>,
     followed: Option<Followed>,
@@ -35,6 +36,7 @@ impl<S> Default for Planned<S> {
             window: Window::default(),
             seen: Seen::default(),
             looking: Duration::ZERO,
+            beside: Duration::ZERO,
             leaning: None,
             followed: None,
             history: None,
@@ -68,6 +70,17 @@ impl<S: Sample> Planned<S> {
 
     pub(super) fn looking(&self) -> Duration {
         self.looking
+    }
+
+    /// What of the time for it passed beside the network.
+    pub(super) fn beside(&self) -> Duration {
+        self.beside
+    }
+
+    /// The network has run beside, and the frame waited for so long besides.
+    pub(super) fn passed_beside(&mut self, waited: Duration) {
+        let detecting = self.followed.as_ref().map_or(Duration::ZERO, |followed| followed.report.detecting);
+        self.beside = (self.looking + detecting).saturating_sub(waited);
     }
 
     pub(super) fn history(&self) -> Option<&Quads> {
@@ -129,7 +142,8 @@ impl<S: Sample> Ahead<S> {
         let small = Size::of(&input);
         planned.reuse = self.reuse(small, large, controls, planned);
         planned.controls = Controls { temporal: planned.reuse.controls(controls), ..*controls };
-        (planned.seen.look, planned.looking) = (Look::Alone, Duration::ZERO);
+        planned.seen.look = Look::Alone;
+        (planned.looking, planned.beside) = (Duration::ZERO, Duration::ZERO);
         (planned.leaning, planned.has_history) = (None, false);
         let temporal = &planned.controls.temporal;
         if controls.effort < Effort::Resampled && self.looking.is_repeated(input, large, temporal) {
@@ -156,17 +170,20 @@ impl<S: Sample> Ahead<S> {
             return Ok(());
         }
         if planned.look() == Look::Repeated {
-            let again = |follower: &Follower| Followed { report: follower.report(), ..Followed::default() };
+            let again = |follower: &Follower| {
+                let report = FaceReport { detected: false, detecting: Duration::ZERO, ..follower.report() };
+                Followed { report, ..Followed::default() }
+            };
             planned.followed = self.follower.as_ref().map(again);
             return Ok(());
         }
         let started = Instant::now();
         self.looking.look(input, large, &planned.controls.temporal, &mut planned.seen);
-        planned.looking = started.elapsed();
         let works = self.looking.works_on(Size::of(&input), &planned.controls.temporal);
         if planned.controls.input_denoise > 0.0 && works {
             planned.leaning = Some(self.looking.lean(input, planned.controls.input_denoise));
         }
+        planned.looking = started.elapsed();
         let followed = self.follow(input, planned);
         if followed.is_err() {
             self.reset();

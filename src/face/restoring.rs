@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::align::Window;
 use super::crop::{self, Crop, cut};
@@ -167,12 +167,15 @@ impl Restoring {
     }
 
     /// Lays what was restored last over `output`, which shows the same picture of size `small` once more.
-    pub fn lay_again<S: Sample>(&self, small: Size, output: &mut ViewMut<'_, S>) {
+    /// The time that it took.
+    pub fn lay_again<S: Sample>(&self, small: Size, output: &mut ViewMut<'_, S>) -> Duration {
+        let started = Instant::now();
         for face in &self.laid {
             if let Some(known) = self.known.get(&face.id) {
                 lay(face, known, small, output);
             }
         }
+        started.elapsed()
     }
 }
 

@@ -2,13 +2,13 @@
 //! statistics structure.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::face_stats::FaceStats;
-use crate::enhance::{Effort, EnhanceError, Report, Reused, Whole};
+use super::stages::{Passed, Stages};
+use crate::enhance::{Effort, EnhanceError, Reused, Whole};
 use crate::infer::InferError;
 use crate::infer::shared::Users;
 use crate::temporal::Look;
@@ -176,9 +176,7 @@ pub struct Stats {
     noise: f32,
     /// Sum over frames.
     past_share: f64,
-    upscale: Duration,
-    motion: Duration,
-    blend: Duration,
+    stages: Stages,
     reuse: ReuseStats,
     /// Faces.
     pub faces: FaceStats,
@@ -198,7 +196,8 @@ pub struct Stats {
 
 impl Stats {
     /// Counts a frame; gives its number, and warnings to post: of what failed for the first time.
-    pub fn count(&mut self, report: &Report, effort: Effort) -> (u64, Vec<String>) {
+    pub fn count(&mut self, passed: &Passed, effort: Effort) -> (u64, Vec<String>) {
+        let report = &passed.report;
         let number = self.frames;
         self.frames += 1;
         self.effort = effort;
@@ -209,9 +208,7 @@ impl Stats {
         self.tiles += report.tiles as u64;
         let mut warnings = self.faces.count(&report.faces);
         self.reuse.count(report.reused.as_ref());
-        self.upscale += report.upscale;
-        self.motion += report.looking;
-        self.blend += report.blending;
+        self.stages.count(passed);
         match report.look {
             Look::Repeated => self.repeated += 1,
             Look::Compared { noise, share } => {
@@ -244,12 +241,7 @@ impl Stats {
     /// The structure of the property `stats`.
     pub fn structure(&self) -> gst::Structure {
         let frames = self.frames.max(1) as f64;
-        let mean = |time: Duration| time.as_secs_f64() * 1000.0 / frames;
-        let stages = gst::Structure::builder("stages-ms")
-            .field("upscale", mean(self.upscale))
-            .field("motion", mean(self.motion))
-            .field("blend", mean(self.blend))
-            .build();
+        let (whole, beside, stages) = self.stages.means(self.frames);
         let efforts = EFFORTS.iter().zip(self.efforts);
         let efforts: gst::Structure =
             efforts.fold(gst::Structure::new_empty("efforts"), |mut structure, ((_, name), frames)| {
@@ -267,7 +259,9 @@ impl Stats {
             .field("cuts", gst::Array::new(self.cuts.iter().rev()))
             .field("noise", f64::from(self.noise))
             .field("past-share", self.past_share / frames)
+            .field("frame-ms", whole)
             .field("stages-ms", stages)
+            .field("beside-ms", beside)
             .field("reuse", self.reuse.structure())
             .field("faces", self.faces.structure(self.frames))
             .field("fallbacks", gst::Array::new(&self.fallbacks))

@@ -4,6 +4,7 @@ mod element;
 mod face_stats;
 pub mod frame;
 mod messages;
+mod stages;
 
 use std::path::PathBuf;
 

@@ -30,7 +30,7 @@ use super::settings::{
     ExecutionProvider, FaceMode, FaceSource, MAX_LATENESS, MEMORY_LIMIT, SCENE_CUT_THRESHOLD, Settings,
     TemporalMode,
 };
-use crate::enhance::{Controls, Effort, EnhanceError, Report};
+use crate::enhance::{Controls, Effort, EnhanceError};
 use crate::face::track::Track;
 use crate::infer::provider::Provider;
 use crate::infer::{Cancel, InferError};
@@ -38,6 +38,7 @@ use crate::model::registry::{self, Live};
 use crate::plugin::CAT;
 use crate::plugin::frame::{size, working_bits};
 use crate::plugin::messages::{self, Failure, Stats};
+use crate::plugin::stages::Passed;
 use crate::temporal::Look;
 use flying::{Arrived, MOST_IN_FLIGHT};
 
@@ -413,15 +414,16 @@ impl FaceSr {
     }
 
     /// Takes note of what a frame took.
-    fn took(&self, time: Duration, report: &Report) {
+    fn took(&self, passed: &Passed) {
         // Of frames that are like the one before, only a copy is made.
-        if report.look == Look::Repeated {
+        if passed.report.look == Look::Repeated {
             return;
         }
         if let (Some(ladder), Some(now)) =
             (&mut *self.ladder.lock().unwrap(), self.obj().current_running_time())
         {
-            ladder.done(now.seconds_f64(), time.as_secs_f64(), report.faces.restoring.as_secs_f64());
+            let restoring = passed.report.faces.restoring.as_secs_f64();
+            ladder.done(now.seconds_f64(), passed.whole.as_secs_f64(), restoring);
         }
     }
 
@@ -442,16 +444,15 @@ impl FaceSr {
     /// Tells whoever listens what became of a frame.
     fn account(
         &self,
-        done: Result<Report, Failure>,
+        done: Result<Passed, Failure>,
         effort: Effort,
         input: &gst::BufferRef,
-        time: Duration,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         match done {
-            Ok(report) => {
-                self.took(time, &report);
-                let (number, warnings) = self.stats.lock().unwrap().count(&report, effort);
-                if report.look == (Look::First { cut: true }) {
+            Ok(passed) => {
+                self.took(&passed);
+                let (number, warnings) = self.stats.lock().unwrap().count(&passed, effort);
+                if passed.report.look == (Look::First { cut: true }) {
                     messages::post_cut(self.obj().upcast_ref(), number, input.pts());
                 }
                 for warning in warnings {
@@ -542,7 +543,7 @@ impl ObjectImpl for FaceSr {
         static PROPERTIES: Lazy<Vec<glib::ParamSpec>> = Lazy::new(|| {
             let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                 .nick("Statistics")
-                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000), noise (of 255), past-share, stages-ms (upscale, motion, blend), reuse, faces, fallbacks, users (who share the network), effort (now: full, faces-skipped, light-network or resampled), efforts (frames of each)")
+                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000), noise (of 255), past-share, frame-ms, stages-ms (its parts), beside-ms (motion beside the network), reuse, faces, fallbacks, users (who share the network), effort (now), efforts (frames of each)")
                 .read_only()
                 .build();
             FaceSr::derived_properties().iter().cloned().chain([stats]).collect()
@@ -765,8 +766,7 @@ impl VideoFilterImpl for FaceSr {
         outframe: &mut VideoFrameRef<&mut gst::BufferRef>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let controls = self.controls(inframe.buffer());
-        let started = Instant::now();
         let done = self.state().process(inframe, outframe, &controls, self.is_reversed());
-        self.account(done, controls.effort, inframe.buffer(), started.elapsed())
+        self.account(done, controls.effort, inframe.buffer())
     }
 }

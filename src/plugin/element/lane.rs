@@ -2,7 +2,7 @@
 //! from it.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::glib;
@@ -18,11 +18,12 @@ use crate::enhance::{self, Controls, EnhanceError, Enhancer, Loaded, Planned, Re
 use crate::face::detect::Detection;
 use crate::face::helpers::HelperNames;
 use crate::face::track::Track;
-use crate::image::{Picture, Size};
+use crate::image::{Picture, Size, ViewMut};
 use crate::infer::Cancel;
 use crate::infer::onnx::TensorSample;
 use crate::plugin::frame::{Conversion, Direction, size};
 use crate::plugin::messages::{Failure, Stats};
+use crate::plugin::stages::Passed;
 
 /// What lives from start to stop: the enhancer for the samples of the negotiated format.
 #[derive(Default)]
@@ -58,7 +59,7 @@ pub struct Landed {
     /// The output, whatever became of it.
     pub output: VideoFrame<Writable>,
     /// What became of it.
-    pub done: Result<Report, Failure>,
+    pub done: Result<Passed, Failure>,
     /// The faces that are followed.
     pub faces: Vec<Track>,
 }
@@ -131,15 +132,18 @@ impl<S: TensorSample> Lane<S> {
         output: &mut VideoFrameRef<&mut gst::BufferRef>,
         controls: &Controls,
         is_reversed: bool,
-    ) -> Result<Report, Failure> {
+    ) -> Result<Passed, Failure> {
+        let begun = Instant::now();
         if !self.is_neighbour(input, is_reversed) {
             self.enhancer.reset();
         }
         let formats = self.formats.as_mut().ok_or_else(no_frame)?;
+        let started = Instant::now();
         let picture = formats.from.read(input).ok_or_else(no_frame)?;
+        let reading = started.elapsed();
         let mut to = formats.to.lock().unwrap_or_else(PoisonError::into_inner);
-        let report = to.write(output, |out| self.enhancer.process(picture, out, controls));
-        Ok(report.ok_or_else(no_frame)??)
+        let (report, writing) = write(&mut to, output, |out| self.enhancer.process(picture, out, controls))?;
+        Ok(Passed { report, reading, writing, whole: begun.elapsed() })
     }
 
     /// Finds out what there is to know about a frame, and hands back what makes the output of it, on any thread, in order.
@@ -150,22 +154,31 @@ impl<S: TensorSample> Lane<S> {
         controls: &Controls,
         is_reversed: bool,
     ) -> Result<Job<Landed>, Failure> {
+        let begun = Instant::now();
         let input = input.as_video_frame_ref();
         if !self.is_neighbour(&input, is_reversed) {
             self.enhancer.reset_ahead();
         }
         let Formats { from, to, large } = self.formats.as_mut().ok_or_else(no_frame)?;
+        let started = Instant::now();
         let view = from.read(&input).ok_or_else(no_frame)?;
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let (mut picture, mut planned) = spare.unwrap_or_else(|| (view.to_owned(), Planned::default()));
         picture.assign(&view);
+        let reading = started.elapsed();
         self.enhancer.plan(picture.view(), *large, controls, &mut planned)?;
         let (maker, to, spare) = (self.enhancer.maker(), to.clone(), self.spare.clone());
+        let planning = begun.elapsed();
         Ok(Box::new(move || {
+            let begun = Instant::now();
             let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
-            let made = to
-                .write(&mut output.as_mut_video_frame_ref(), |out| maker.make(&planned, picture.view(), out));
-            let done = made.ok_or_else(no_frame).and_then(|made| Ok(made?));
+            let made = write(&mut to, &mut output.as_mut_video_frame_ref(), |out| {
+                maker.make(&planned, picture.view(), out)
+            });
+            let done = made.map(|(report, writing)| {
+                // Without the time between its two halves.
+                Passed { report, reading, writing, whole: planning + begun.elapsed() }
+            });
             let faces = planned.followed().map(|followed| followed.tracks.clone()).unwrap_or_default();
             spare.lock().unwrap_or_else(PoisonError::into_inner).push((picture, planned));
             Landed { output, done, faces }
@@ -179,6 +192,21 @@ impl<S: TensorSample> Lane<S> {
         self.times = Some(times);
         follows && !input.buffer().flags().contains(gst::BufferFlags::DISCONT)
     }
+}
+
+/// Lets a picture be made and converts it; the report, and the time of the conversion.
+fn write<S: TensorSample>(
+    to: &mut Conversion<S>,
+    output: &mut VideoFrameRef<&mut gst::BufferRef>,
+    make: impl FnOnce(ViewMut<'_, S>) -> Result<Report, EnhanceError>,
+) -> Result<(Report, Duration), Failure> {
+    let started = Instant::now();
+    let draw = |out: ViewMut<'_, S>| {
+        let started = Instant::now();
+        (make(out), started.elapsed())
+    };
+    let (report, making) = to.write(output, draw).ok_or_else(no_frame)?;
+    Ok((report?, started.elapsed().saturating_sub(making)))
 }
 
 fn no_frame() -> Failure {
@@ -223,7 +251,7 @@ impl State {
         output: &mut VideoFrameRef<&mut gst::BufferRef>,
         controls: &Controls,
         is_reversed: bool,
-    ) -> Result<Report, Failure> {
+    ) -> Result<Passed, Failure> {
         match self {
             Self::Empty => Err(Failure::Frame("a frame came before its format".into())),
             Self::Eight(lane) => lane.process(input, output, controls, is_reversed),

@@ -1,7 +1,5 @@
 //! Frames that are made on another thread while the next one is looked at.
 
-use std::time::{Duration, Instant};
-
 use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess};
 use gst_base::subclass::prelude::*;
 use gst_video::VideoFrame;
@@ -26,7 +24,6 @@ pub(super) struct Arrived {
     landed: Landed,
     input: gst::Buffer,
     effort: Effort,
-    took: Duration,
 }
 
 impl FaceSr {
@@ -49,7 +46,6 @@ impl FaceSr {
         };
         let controls = self.controls(&input);
         self.take_given_faces(&input);
-        let started = Instant::now();
         let frames = VideoFrame::from_buffer_readable(input.clone(), &from)
             .map_err(drop)
             .and_then(|input| Ok((input, VideoFrame::from_buffer_writable(output, &to).map_err(drop)?)))
@@ -58,15 +54,10 @@ impl FaceSr {
             .and_then(|(input, output)| self.state().launch(input, output, &controls, self.is_reversed()));
         let job = match launched {
             Ok(job) => job,
-            Err(failure) => return self.account(Err(failure), controls.effort, &input, started.elapsed()),
+            Err(failure) => return self.account(Err(failure), controls.effort, &input),
         };
-        let planning = started.elapsed();
         let effort = controls.effort;
-        let job = move || {
-            let started = Instant::now();
-            let landed = job();
-            Arrived { landed, input, effort, took: planning + started.elapsed() }
-        };
+        let job = move || Arrived { landed: job(), input, effort };
         let mut flight = self.flight.lock().unwrap();
         if flight.is_none() {
             *flight = Some(Flight::start().map_err(|error| {
@@ -86,9 +77,9 @@ impl FaceSr {
         let Some(mut flight) = self.flight.lock().unwrap().take() else { return Ok(None) };
         let arrived = flight.receive();
         *self.flight.lock().unwrap() = Some(flight);
-        let Some(Arrived { landed, input, effort, took }) = arrived else { return Ok(None) };
+        let Some(Arrived { landed, input, effort }) = arrived else { return Ok(None) };
         let mut output = landed.output.into_buffer();
-        self.account(landed.done, effort, &input, took)?;
+        self.account(landed.done, effort, &input)?;
         if let Some(output) = output.get_mut() {
             self.attach_faces(&landed.faces, output);
         }
