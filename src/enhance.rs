@@ -2,6 +2,7 @@
 
 mod making;
 mod planned;
+mod threads;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ use crate::upscale::Upscaler;
 use making::Making;
 use planned::Ahead;
 pub use planned::Planned;
+use threads::Threads;
 
 /// What decides which network runs, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +91,14 @@ pub enum EnhanceError {
     /// A network for faces that is none.
     #[error(transparent)]
     Face(FaceError),
+    /// Threads of our own.
+    #[error("cannot start {count} threads: {reason}")]
+    Threads {
+        /// As many as were asked for.
+        count: usize,
+        /// What the system says.
+        reason: String,
+    },
 }
 
 impl From<FaceError> for EnhanceError {
@@ -210,7 +220,9 @@ impl<S: TensorSample> Enhancer<S> {
             helpers: restoring.as_ref().map(|restoring| restoring.helpers().names()).unwrap_or_default(),
             cancellers: restoring.iter().flat_map(Restoring::cancellers).collect(),
         };
+        let threads = Arc::new(Threads::new(settings.options.threads)?);
         let ahead = Ahead {
+            threads: threads.clone(),
             looking: Looking::new(settings.temporal),
             follower,
             takes_faces: settings.faces.source == face::Source::Meta,
@@ -218,6 +230,7 @@ impl<S: TensorSample> Enhancer<S> {
             parts: upscaler.as_ref().map(Upscaler::parts),
         };
         let making = Making {
+            threads,
             upscaler,
             light: None,
             steadying: Steadying::new(settings.temporal),

@@ -185,6 +185,30 @@ fn the_stages_of_stats_add_up_to_the_frame_and_each_that_ran_took_time() {
 }
 
 #[test]
+fn with_one_thread_nothing_runs_beside_the_network_and_the_result_is_the_same() {
+    let made = |threads: &str| {
+        let mut bench = Bench::new(
+            "bilinear-x2",
+            &[("threads", threads), ("temporal-mode", "balanced"), ("face-mode", "off")],
+        );
+        let input = info(VideoFormat::I420, 101, 63);
+        bench.info(&input);
+        let mut frames = vec![];
+        for n in 0..6 {
+            let buffer = bench.frame(frame(&input, |c, x, y| 60 + ((x * 7 + y * 3 + c + n) % 90) as u32));
+            let samples = read(&bench.made(), &buffer).into_iter().flat_map(|c| c.values);
+            frames.push(samples.collect::<Vec<u32>>());
+        }
+        (frames, bench.stats().get::<f64>("beside-ms").unwrap())
+    };
+    let (alone, beside) = made("1");
+    assert_eq!(beside, 0.0);
+    for threads in ["0", "2", "3"] {
+        assert_eq!(made(threads).0, alone, "{threads} threads");
+    }
+}
+
+#[test]
 fn the_provider_is_notified_when_it_is_known() {
     let element = element("nearest-x2", &[]);
     let (sender, receiver) = std::sync::mpsc::channel();

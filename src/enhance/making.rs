@@ -1,8 +1,10 @@
 //! The half of the enhancer that makes outputs, by what the other half found out about their inputs.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::planned::Planned;
+use super::threads::Threads;
 use super::{Effort, EnhanceError, Report};
 use crate::face::crop::{Frame, Source};
 use crate::face::{FaceReport, Restoring};
@@ -17,6 +19,7 @@ use crate::upscale::{self, Upscaler};
 
 /// Makes outputs, one after the other, and remembers them.
 pub struct Making<S> {
+    pub(super) threads: Arc<Threads>,
     pub(super) upscaler: Option<Upscaler<S>>,
     /// For frames that have no time for the other.
     pub(super) light: Option<Upscaler<S>>,
@@ -125,7 +128,8 @@ impl<S: TensorSample> Making<S> {
         mut output: ViewMut<'_, S>,
     ) -> Result<Report, EnhanceError> {
         let started = Instant::now();
-        self.steadying.steady(planned.seen(), &mut output);
+        let Self { threads, steadying, .. } = self;
+        threads.run(|| steadying.steady(planned.seen(), &mut output));
         let blending = started.elapsed();
         let faces = self.restore_faces(planned, input, &mut output)?;
         self.pass_alpha(input, output);

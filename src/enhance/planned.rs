@@ -1,7 +1,9 @@
 //! The half of the enhancer that finds out about inputs what it takes to make their outputs.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::threads::Threads;
 use super::{Controls, Effort, EnhanceError, Reused, Whole};
 use crate::face::detect::Detection;
 use crate::face::geometry::Rect;
@@ -106,6 +108,7 @@ impl<S: Sample> Planned<S> {
 
 /// Finds out about inputs, one after the other, and remembers what they showed.
 pub struct Ahead<S> {
+    pub(super) threads: Arc<Threads>,
     pub(super) looking: Looking<S>,
     pub(super) follower: Option<Follower>,
     pub(super) takes_faces: bool,
@@ -151,6 +154,7 @@ impl<S: Sample> Ahead<S> {
         }
         let decides = controls.input_denoise > 0.0 || planned.reuse == Reuse::Parts;
         decides
+            || self.threads.is_one()
             || controls.effort == Effort::Resampled
             || planned.seen.look == Look::Repeated
             || !self.looking.works_on(small, temporal)
@@ -178,7 +182,8 @@ impl<S: Sample> Ahead<S> {
             return Ok(());
         }
         let started = Instant::now();
-        self.looking.look(input, large, &planned.controls.temporal, &mut planned.seen);
+        let Self { threads, looking, .. } = self;
+        threads.run(|| looking.look(input, large, &planned.controls.temporal, &mut planned.seen));
         let works = self.looking.works_on(Size::of(&input), &planned.controls.temporal);
         if planned.controls.input_denoise > 0.0 && works {
             planned.leaning = Some(self.looking.lean(input, planned.controls.input_denoise));

@@ -104,6 +104,7 @@ pub struct Conversion<S> {
 struct Working<S> {
     converter: gst_video::VideoConverter,
     direction: Direction,
+    threads: u32,
     frame: VideoFrame<Writable>,
     coding: Option<Coding>,
     /// Used where the frame is not RGB.
@@ -120,11 +121,11 @@ pub enum Direction {
 }
 
 impl<S: Sample> Conversion<S> {
-    /// A conversion for frames of a format of [`working_bits`] as many as `S` has.
+    /// A conversion for frames of a format of [`working_bits`] as many as `S` has, on so many threads, 0 for one per core.
     ///
     /// # Errors
     /// If GStreamer has no converter for it.
-    pub fn new(info: &VideoInfo, direction: Direction) -> Result<Self, gst::glib::BoolError> {
+    pub fn new(info: &VideoInfo, direction: Direction, threads: u32) -> Result<Self, gst::glib::BoolError> {
         let format = working_format(info);
         if info.is_rgb() && info.format() == format {
             return Ok(Self { info: info.clone(), working: None });
@@ -137,7 +138,7 @@ impl<S: Sample> Conversion<S> {
             .build()?;
         // Its vector code for UYVY crashes on rows that start anywhere else.
         unpacked.align(&mut gst_video::VideoAlignment::new(0, 0, 0, 0, &[ROW_ALIGNMENT - 1; 4]))?;
-        let converter = converter(info, &unpacked, direction)?;
+        let converter = converter(info, &unpacked, direction, threads)?;
         let buffer = gst::Buffer::with_size(unpacked.size())?;
         let frame = VideoFrame::from_buffer_writable(buffer, &unpacked)
             .map_err(|_| gst::glib::bool_error!("cannot map a frame of {unpacked:?}"))?;
@@ -145,7 +146,7 @@ impl<S: Sample> Conversion<S> {
         let size = if coding.is_some() { size(info) } else { Size::new(0, 0) };
         let channels = if info.has_alpha() { 4 } else { 3 };
         let picture = Picture::from_elem((size.height, size.width, channels), S::zeroed());
-        let working = Working { converter, direction, frame, coding, picture };
+        let working = Working { converter, direction, threads, frame, coding, picture };
         Ok(Self { info: info.clone(), working: Some(working) })
     }
 
@@ -202,7 +203,7 @@ impl<S> Working<S> {
     /// takes them for those of the next frame, so that each needs a converter of its own.
     fn forget_last_frame(&mut self, info: &VideoInfo) -> Result<(), gst::glib::BoolError> {
         if info.height() <= 2 {
-            self.converter = converter(info, self.frame.info(), self.direction)?;
+            self.converter = converter(info, self.frame.info(), self.direction, self.threads)?;
         }
         Ok(())
     }
@@ -213,9 +214,10 @@ fn converter(
     info: &VideoInfo,
     unpacked: &VideoInfo,
     direction: Direction,
+    threads: u32,
 ) -> Result<gst_video::VideoConverter, gst::glib::BoolError> {
     let mut config = gst_video::VideoConverterConfig::new();
-    config.set_threads(0);
+    config.set_threads(threads);
     config.set_dither_method(gst_video::VideoDitherMethod::None);
     config.set_matrix_mode(gst_video::VideoMatrixMode::None);
     match direction {
@@ -253,8 +255,8 @@ mod tests {
         input: &VideoFrameRef<&gst::BufferRef>,
         output: &mut VideoFrameRef<&mut gst::BufferRef>,
     ) {
-        let mut there = Conversion::<S>::new(input.info(), Direction::In).unwrap();
-        let mut back = Conversion::<S>::new(input.info(), Direction::Out).unwrap();
+        let mut there = Conversion::<S>::new(input.info(), Direction::In, 0).unwrap();
+        let mut back = Conversion::<S>::new(input.info(), Direction::Out, 0).unwrap();
         let picture = there.read(input).unwrap();
         back.write(output, |out| crate::image::copy(picture, out)).unwrap();
     }

@@ -34,7 +34,7 @@ pub struct ElementOptions {
     /// Where TensorRT keeps the engines that it builds [default: built at every start]
     #[arg(long, value_name = "DIRECTORY")]
     pub model_cache_dir: Option<String>,
-    /// Threads that the processor's providers use; 0 is one per core [default: 0]
+    /// Threads of the processor that networks use, and the stages around them: each at most so many; 0 is one per core [default: 0]
     #[arg(long, value_name = "NUMBER")]
     pub threads: Option<u32>,
     /// Side of the square tiles a frame is cut into, in pixels; 0 as --memory-limit allows [default: 0]

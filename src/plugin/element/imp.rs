@@ -66,7 +66,7 @@ pub struct FaceSr {
         nick = "Model cache folder", blurb = "Where TensorRT keeps the engines that it builds; unset: they are built at every start",
         builder().mutable_ready())]
     #[property(name = "threads", type = u32, member = threads, get, set,
-        nick = "Threads", blurb = "Threads that the processor's providers use; 0: one per core",
+        nick = "Threads", blurb = "Threads of the processor that networks use, and the stages around them: each at most so many, and with 1 one after the other; 0: one per core",
         builder().minimum(0).maximum(1024).default_value(0).mutable_ready())]
     #[property(name = "tile-size", type = u32, member = tile_size, get, set,
         nick = "Tile size", blurb = "Side of a square tile in input pixels, context included; 0: as memory-limit allows",

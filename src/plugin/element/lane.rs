@@ -42,6 +42,8 @@ pub struct Lane<S> {
     times: Option<FrameTimes>,
     /// What frames that were made on another thread leave to those that follow.
     spare: Arc<Mutex<Vec<Spare<S>>>>,
+    /// That a conversion may use; 0 for one per core.
+    threads: u32,
 }
 
 struct Formats<S> {
@@ -103,7 +105,13 @@ impl FrameTimes {
 
 impl<S: TensorSample> Lane<S> {
     fn open(settings: &enhance::Settings) -> Result<Self, EnhanceError> {
-        Ok(Self { enhancer: Enhancer::open(settings)?, formats: None, times: None, spare: Arc::default() })
+        Ok(Self {
+            enhancer: Enhancer::open(settings)?,
+            formats: None,
+            times: None,
+            spare: Arc::default(),
+            threads: u32::try_from(settings.options.threads).unwrap_or(u32::MAX),
+        })
     }
 
     fn negotiate(&mut self, input: &VideoInfo, output: &VideoInfo) -> Result<(), glib::BoolError> {
@@ -114,8 +122,8 @@ impl<S: TensorSample> Lane<S> {
         if rate.numer() > 0 {
             self.enhancer.set_frame_rate(f64::from(rate.numer()) / f64::from(rate.denom()));
         }
-        let from = Conversion::new(input, Direction::In)?;
-        let to = Arc::new(Mutex::new(Conversion::new(output, Direction::Out)?));
+        let from = Conversion::new(input, Direction::In, self.threads)?;
+        let to = Arc::new(Mutex::new(Conversion::new(output, Direction::Out, self.threads)?));
         self.formats = Some(Formats { from, to, large: size(output) });
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())

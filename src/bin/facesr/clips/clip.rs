@@ -200,8 +200,8 @@ enum Depth {
 impl Reader {
     fn new(info: gst_video::VideoInfo) -> Result<Reader, gst::glib::BoolError> {
         let conversion = match working_bits(&info) {
-            8 => Depth::Eight(Conversion::new(&info, Direction::In)?),
-            _ => Depth::Sixteen(Conversion::new(&info, Direction::In)?),
+            8 => Depth::Eight(Conversion::new(&info, Direction::In, 0)?),
+            _ => Depth::Sixteen(Conversion::new(&info, Direction::In, 0)?),
         };
         Ok(Reader { info, conversion })
     }
