@@ -30,15 +30,16 @@ BEGIN, END = "<!-- profile: written by scripts/profile.py -->", "<!-- end of pro
 # Stages of `stats` in the order of a frame's way; what is in none of them is `other`.
 STAGES = ("read", "motion", "upscale", "blend", "detect", "restore", "write", "other")
 # Name, width and height (those of the clip where they are 0), kind, frames, frames from one run of the bare session to the
-# next, properties. So many frames that no row takes more than a minute on two idle cores; two of them do not count.
+# next, properties. Whole intervals of finding faces, and two frames before that do
+# not count; a minute or two for all rows on two idle cores.
 ROWS = (
-    ("demo, x4", 0, 0, "file", 22, 4, "scale=4"),
-    ("320x180, file", 320, 180, "file", 22, 4, "scale=2"),
-    ("640x360, file", 640, 360, "file", 12, 4, "scale=2"),
+    ("demo, x4", 0, 0, "file", 12, 5, "scale=4"),
+    ("320x180, file", 320, 180, "file", 12, 5, "scale=2"),
+    ("640x360, file", 640, 360, "file", 7, 6, "scale=2"),
     ("1280x720, file", 1280, 720, "file", 7, 6, "scale=2"),
-    ("320x180, live", 320, 180, "live", 52, 4, "scale=2"),
-    ("640x360, live", 640, 360, "live", 32, 4, "scale=2"),
-    ("1280x720, live", 1280, 720, "live", 17, 4, "scale=2"),
+    ("320x180, live", 320, 180, "live", 22, 4, "scale=2"),
+    ("640x360, live", 640, 360, "live", 17, 4, "scale=2"),
+    ("1280x720, live", 1280, 720, "live", 12, 5, "scale=2"),
 )
 # Samples a second of `perf`: not a divisor of frame rates.
 RATE = 197
