@@ -13,10 +13,11 @@ PLUGIN_DIR := target/release/plugin
 export FACESR_CACHE_DIR := $(CACHE)
 
 .DELETE_ON_ERROR:
-.PHONY: help system setup models runtime openvino metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live bars-reuse profile train-face train-live train-check eval-models doctor clean
+.PHONY: help system setup models runtime openvino cuda metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live bars-reuse profile train-face train-live train-check eval-models doctor clean
 
 help:
 	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
+	@echo "             PROVIDER=cuda (openvino, tensorrt) fetches and uses that provider, where the machine is for it"
 	@echo "make test    the same set-up, then every test"
 	@echo "make build   the plugin in $(PLUGIN_DIR) and the program target/release/facesr"
 	@echo "make setup   system packages, ONNX Runtime and networks only"
@@ -33,7 +34,8 @@ help:
 	@echo "make train-face, train-live  trains the networks of this project, and goes on where it was interrupted"
 	@echo "make train-check  every step of training and export, on made-up pictures"
 	@echo "make eval-models  the networks of this project, side by side with what one would take instead"
-	@echo "make openvino  the optional OpenVINO provider for processors"
+	@echo "make openvino  the optional OpenVINO provider for processors of Intel"
+	@echo "make cuda    ONNX Runtime for NVIDIA GPUs and what it needs, where there is a driver"
 
 system:
 	@scripts/system-packages
@@ -81,6 +83,12 @@ openvino: system
 	@$(MAKE) --no-print-directory $(VENV)/ready
 	@$(PYTHON) models/fetch.py --only openvino
 
+# 2.9 GB on disk; auto takes it from then on.
+cuda: system
+	@scripts/provider check cuda
+	@$(MAKE) --no-print-directory $(VENV)/ready
+	@scripts/provider fetch cuda "$(CACHE)"
+
 metrics: system
 	@$(MAKE) --no-print-directory $(VENV)/ready
 	@$(PYTHON) models/fetch.py --only stlpips-alex
@@ -90,8 +98,11 @@ build: system
 	@mkdir -p $(PLUGIN_DIR)
 	@cp -u target/release/libgstfacesr.so $(PLUGIN_DIR)/
 
-demo: setup build
-	@scripts/demo "$(CACHE)" "$(PLUGIN_DIR)"
+demo:
+	@scripts/provider check "$(PROVIDER)"
+	@$(MAKE) --no-print-directory setup build
+	@scripts/provider fetch "$(PROVIDER)" "$(CACHE)"
+	@scripts/demo "$(CACHE)" "$(PLUGIN_DIR)" $(PROVIDER)
 
 test: setup build test-rust test-python
 

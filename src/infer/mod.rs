@@ -1,11 +1,15 @@
 //! Running networks on pictures: finding the runtime, choosing and proving the execution
 //! provider, and cutting pictures into tiles that fit into memory.
 
+pub mod accelerator;
 mod assignment;
 pub mod embedding;
+pub mod engines;
 pub mod graph;
+pub mod libraries;
 pub mod onnx;
 pub mod provider;
+mod register;
 pub mod runtime;
 pub mod shared;
 pub mod tensors;

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ort::ep::{CPU, CUDA, ExecutionProviderDispatch, TensorRT};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
 use ort::value::{PrimitiveTensorElementType, TensorRef};
 
 use super::provider::{Active, Choice, Provider, choose};
+use super::register::{register, said};
 use super::runtime::Runtime;
 use super::shared::{self, Shared, Users};
 use super::{Cancel, InferError, Network, assignment, graph};
@@ -306,64 +306,14 @@ fn start_alone(
         Ok(builder)
     };
     let builder = configured(builder).map_err(text)?;
-    let mut builder = register(runtime, builder, provider, options)?;
+    let mut builder = register(runtime, builder, model, provider, options)?;
     // The binding panics on some shapes that damaged files declare.
     let committed = catch_unwind(AssertUnwindSafe(|| builder.commit_from_memory(model)));
-    let session = committed.map_err(|_| "its tensors have impossible shapes".to_string())?.map_err(text)?;
+    let session = committed.map_err(|_| "its tensors have impossible shapes".to_string())?;
+    let session = session.map_err(|err| said(provider, options, &err))?;
     let nodes = assignment::nodes_by_provider(&session)?;
     Ok((session, nodes))
 }
-
-/// Names the provider to the session, strictly: one that cannot start is an error. Without a
-/// name the runtime would choose devices by a policy of its own.
-fn register(
-    runtime: &Runtime,
-    builder: SessionBuilder,
-    provider: Provider,
-    options: &Options,
-) -> Result<SessionBuilder, String> {
-    let strictly = |dispatch: ExecutionProviderDispatch| [dispatch.error_on_failure()];
-    let cache = options.cache_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
-    let registered = match provider {
-        Provider::Cpu => {
-            builder.with_execution_providers(strictly(CPU::default().with_arena_allocator(true).build()))
-        }
-        Provider::Cuda => {
-            builder.with_execution_providers(strictly(CUDA::default().with_device_id(options.device).build()))
-        }
-        Provider::TensorRt => {
-            let mut tensorrt = TensorRT::default().with_device_id(options.device);
-            if let Some(dir) = cache {
-                tensorrt = tensorrt
-                    .with_engine_cache(true)
-                    .with_engine_cache_path(&dir)
-                    .with_timing_cache(true)
-                    .with_timing_cache_path(&dir);
-            }
-            builder.with_execution_providers(strictly(tensorrt.build()))
-        }
-        Provider::OpenVino => {
-            runtime.openvino.clone()?;
-            let environment = runtime.environment();
-            let is_ours = |device: &ort::device::Device<'_>| {
-                device.ep().is_ok_and(|name| name == provider.runtime_name())
-                    && device.hardware_device().ty() == ort::memory::DeviceType::CPU
-            };
-            let devices: Vec<_> = environment.devices().filter(is_ours).collect();
-            if devices.is_empty() {
-                return Err("it finds no processor it supports".into());
-            }
-            // The same numbers as on every other provider, not the faster bfloat16.
-            let precise =
-                [("OpenVINOExecutionProvider.load_config".to_string(), OPENVINO_PRECISE.to_string())];
-            builder.with_devices(devices, Some(&precise))
-        }
-    };
-    registered.map_err(|err| one_line(&err))
-}
-
-/// Device settings of OpenVINO, as the JSON that its provider takes.
-const OPENVINO_PRECISE: &str = r#"{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}"#;
 
 /// The first line of an error of the runtime, which likes to append its source locations.
 pub(super) fn one_line<T>(error: &ort::Error<T>) -> String {

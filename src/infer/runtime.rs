@@ -95,8 +95,11 @@ pub struct Candidate {
     pub named: bool,
 }
 
+/// Where `make cuda` leaves the runtime, in the cache.
+const FOR_CUDA: &str = "cuda/onnxruntime/capi";
+
 /// Where the library is looked for, in order: the property, the environment variables, the
-/// cache of `make`, the folder beside the plugin or program, the system.
+/// cache of `make` (that for CUDA first), the folder beside the plugin or program, the system.
 pub fn candidates(property: Option<&Path>, beside: Option<&Path>) -> Vec<Candidate> {
     let candidate = |path: PathBuf, by: &str, named| Candidate { path, by: by.into(), named };
     let property = property.map(|path| candidate(path.into(), "the property `runtime`", true));
@@ -104,7 +107,9 @@ pub fn candidates(property: Option<&Path>, beside: Option<&Path>) -> Vec<Candida
         let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
         Some(candidate(value.into(), name, true))
     });
-    let cached = cache_dir().map(|dir| candidate(dir.join("runtime").join(LIBRARY), "the cache", false));
+    let in_cache =
+        |folder: &str| Some(candidate(cache_dir()?.join(folder).join(LIBRARY), "the cache", false));
+    let cached = [FOR_CUDA, "runtime"].into_iter().filter_map(in_cache);
     let beside = beside.map(|dir| candidate(dir.join(LIBRARY), "the folder of the plugin", false));
     let system = [LIBRARY, "libonnxruntime.so.1"].map(|name| candidate(name.into(), "the system", false));
     property.into_iter().chain(variables).chain(cached).chain(beside).chain(system).collect()
@@ -179,10 +184,12 @@ fn reason(error: &ort::LoadDynamicError) -> String {
     }
 }
 
-/// OpenVINO comes as a plugin library, looked for in `openvino/` beside the runtime.
+/// OpenVINO comes as a plugin library, looked for in `openvino/` beside the runtime, then where `make openvino` leaves it.
 fn register_openvino(environment: &Environment, library: &Path) -> Result<PathBuf, String> {
-    let plugin = library.parent().map(|dir| dir.join("openvino").join(OPENVINO_PLUGIN));
-    let plugin = plugin.filter(|plugin| plugin.is_file());
+    let beside = library.parent().map(Path::to_path_buf);
+    let folders = beside.into_iter().chain(cache_dir().map(|dir| dir.join("runtime")));
+    let plugin =
+        folders.map(|dir| dir.join("openvino").join(OPENVINO_PLUGIN)).find(|plugin| plugin.is_file());
     let plugin = plugin.ok_or("its plugin is not installed, run `make openvino` in the source tree")?;
     let registered = environment.register_ep_library("OpenVINOExecutionProvider", &plugin);
     registered.map_err(|err| super::onnx::one_line(&err))?;

@@ -1,0 +1,133 @@
+//! Naming an execution provider to a session, with its settings.
+
+use ort::ep::{CPU, CUDA, ExecutionProvider, ExecutionProviderDispatch, TensorRT};
+use ort::session::builder::SessionBuilder;
+
+use super::accelerator::{self, Surroundings};
+use super::engines::{self, Engine};
+use super::onnx::{Options, one_line};
+use super::provider::Provider;
+use super::runtime::Runtime;
+
+/// Names the provider to the session, strictly: one that cannot start is an error. Without a
+/// name the runtime would choose devices by a policy of its own.
+pub(super) fn register(
+    runtime: &Runtime,
+    builder: SessionBuilder,
+    model: &[u8],
+    provider: Provider,
+    options: &Options,
+) -> Result<SessionBuilder, String> {
+    let surroundings = Surroundings {
+        runtime: &runtime.path,
+        is_built_with: &is_built_with,
+        load: &|library| ort::util::preload_dylib(library).is_ok(),
+        gpus: accelerator::gpus(),
+    };
+    if let Some(reason) = accelerator::obstacle(provider, options.device, &surroundings) {
+        return Err(reason);
+    }
+    let strictly = |dispatch: ExecutionProviderDispatch| [dispatch.error_on_failure()];
+    let registered = match provider {
+        Provider::Cpu => {
+            builder.with_execution_providers(strictly(CPU::default().with_arena_allocator(true).build()))
+        }
+        Provider::Cuda => {
+            let cuda = CUDA::default().with_device_id(options.device);
+            builder.with_execution_providers(strictly(cuda.build()))
+        }
+        Provider::TensorRt => {
+            let mut tensorrt = TensorRT::default().with_device_id(options.device);
+            if let Some(cache) = &options.cache_dir {
+                let (shapes, gpus) = (engines::shapes(model), engines::gpus());
+                let engine = Engine {
+                    model,
+                    shapes: &shapes,
+                    device: options.device,
+                    gpus: &gpus,
+                    runtime: runtime.build(),
+                    precision: "fp32",
+                };
+                let folder = engine.folder(cache)?.to_string_lossy().into_owned();
+                tensorrt = tensorrt
+                    .with_engine_cache(true)
+                    .with_engine_cache_path(&folder)
+                    .with_timing_cache(true)
+                    .with_timing_cache_path(&folder);
+            }
+            builder.with_execution_providers(strictly(tensorrt.build()))
+        }
+        Provider::OpenVino => {
+            runtime.openvino.clone()?;
+            let environment = runtime.environment();
+            let is_ours = |device: &ort::device::Device<'_>| {
+                device.ep().is_ok_and(|name| name == provider.runtime_name())
+                    && device.hardware_device().ty() == ort::memory::DeviceType::CPU
+            };
+            let mut devices: Vec<_> = environment.devices().filter(is_ours).collect();
+            let number = openvino_device(options.device, devices.len())?;
+            // The same numbers as on every other provider, not the faster bfloat16.
+            let config = [("OpenVINOExecutionProvider.load_config".to_string(), OPENVINO_FP32.to_string())];
+            builder.with_devices([devices.swap_remove(number)], Some(&config))
+        }
+    };
+    registered.map_err(|err| said(provider, options, &err))
+}
+
+/// Whether the runtime was built with a provider, which does not mean that it can start.
+fn is_built_with(provider: Provider) -> bool {
+    match provider {
+        Provider::Cpu => true,
+        Provider::Cuda => CUDA::is_available().unwrap_or(false),
+        Provider::TensorRt => TensorRT::is_available().unwrap_or(false),
+        // Never: it comes as a plugin.
+        Provider::OpenVino => false,
+    }
+}
+
+/// Which of the processors that OpenVINO offers is meant.
+fn openvino_device(device: i32, count: usize) -> Result<usize, String> {
+    match usize::try_from(device) {
+        _ if count == 0 => Err(
+            "its plugin offers nothing on this processor, only on those of Intel: set execution-provider=cpu"
+                .into(),
+        ),
+        Ok(device) if device < count => Ok(device),
+        _ => Err(format!("it has no device {device}, only the processor: set device=0")),
+    }
+}
+
+/// Why a provider did not start, in one line.
+pub(super) fn said(provider: Provider, options: &Options, error: &ort::Error<impl Sized>) -> String {
+    let line = one_line(error);
+    match provider {
+        Provider::Cuda | Provider::TensorRt => accelerator::reworded(options.device, &line),
+        Provider::Cpu | Provider::OpenVino => line,
+    }
+}
+
+/// Device settings of OpenVINO, as the JSON that its provider takes.
+const OPENVINO_FP32: &str = r#"{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processor_that_openvino_does_not_offer_is_told_apart_from_one_that_is_not_there() {
+        for (device, count, expected) in [
+            (0, 1, Ok(0)),
+            (1, 2, Ok(1)),
+            (0, 0, Err("Intel")),
+            (3, 0, Err("Intel")),
+            (1, 1, Err("device=0")),
+            (-1, 1, Err("device=0")),
+        ] {
+            let found = openvino_device(device, count);
+            assert_eq!(found.as_ref().ok(), expected.as_ref().ok(), "{device} of {count}");
+            if let (Err(line), Err(expected)) = (&found, expected) {
+                assert!(line.contains(expected) && line.lines().count() == 1, "{line}");
+            }
+        }
+    }
+}
