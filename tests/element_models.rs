@@ -207,6 +207,40 @@ fn a_provider_that_is_not_here_is_refused_with_its_reason_and_one_that_is_here_r
 }
 
 #[test]
+fn a_precision_that_a_provider_does_not_have_is_refused_before_data_flows() {
+    for (provider, precision, expected) in [
+        ("cpu", "bf16", ["execution provider cpu", "bf16"]),
+        ("openvino", "fp16", ["execution provider openvino", "fp16"]),
+        ("auto", "bf16", ["no execution provider", "cpu: "]),
+    ] {
+        let settings = [("execution-provider", provider), ("precision", precision)];
+        if provider == "auto" && gstfacesr::infer::precision::Units::here().bf16 {
+            // Where OpenVINO may be there, and does it.
+            continue;
+        }
+        let (error, code) = refusal(&tiny("nearest-x2"), &settings);
+        assert!(expected.iter().all(|text| error.to_string().contains(text)), "{error}");
+        assert_eq!(code, 4, "{error}");
+    }
+}
+
+#[test]
+fn frames_in_16_bits_are_those_of_32_to_a_level() {
+    let input = info(VideoFormat::Rgb, 66, 42);
+    let made = ["fp32", "fp16"].map(|precision| {
+        let mut bench = Bench::new("bilinear-x2", &[("precision", precision)]);
+        bench.info(&input);
+        let made = bench.frame(frame(&input, scene(255)));
+        assert_eq!(bench.complaints(), [""; 0]);
+        read(&bench.made(), &made)
+    });
+    for (exact, coarse) in made[0].iter().zip(&made[1]) {
+        let differences = exact.values.iter().zip(&coarse.values).map(|(a, b)| a.abs_diff(*b));
+        assert!(differences.max().unwrap() <= 1);
+    }
+}
+
+#[test]
 fn auto_says_what_runs_and_why_it_is_not_something_better() {
     let mut bench = Bench::new("nearest-x2", &[("execution-provider", "auto")]);
     bench.info(&info(VideoFormat::Rgb, 8, 8));

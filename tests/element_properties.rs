@@ -61,6 +61,7 @@ fn what_is_set_is_what_is_read() {
         ("scale", "2.5"),
         ("execution-provider", "tensorrt"),
         ("device", "3"),
+        ("precision", "fp16"),
         ("threads", "2"),
         ("tile-size", "128"),
         ("tile-overlap", "9"),

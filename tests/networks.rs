@@ -6,6 +6,7 @@ use std::path::Path;
 use gstfacesr::image::resample::Resampler;
 use gstfacesr::image::{Picture, Sample, Size};
 use gstfacesr::infer::onnx::{OnnxNetwork, Options, TensorSample};
+use gstfacesr::infer::precision::Precision;
 use gstfacesr::infer::provider::{Choice, Provider};
 use gstfacesr::infer::tile::{Limits, Tiler};
 use gstfacesr::infer::{InferError, Network, runtime};
@@ -23,6 +24,12 @@ fn tiny(name: &str) -> File {
 fn load<S: TensorSample>(file: &File) -> Result<OnnxNetwork<S>, InferError> {
     let runtime = runtime::load(None, None).expect("`make runtime` puts ONNX Runtime into the cache");
     OnnxNetwork::load(runtime, file, &Options { choice: Choice::Only(Provider::Cpu), ..Options::default() })
+}
+
+fn load_in(precision: Precision, file: &File) -> Result<OnnxNetwork<u8>, InferError> {
+    let runtime = runtime::load(None, None).expect("`make runtime` puts ONNX Runtime into the cache");
+    let choice = Choice::Only(Provider::Cpu);
+    OnnxNetwork::load(runtime, file, &Options { choice, precision, ..Options::default() })
 }
 
 fn upscaler<S: TensorSample>(file: &File, pixels: usize) -> Upscaler<S> {
@@ -185,6 +192,66 @@ fn the_networks_of_the_registry_do_not_depend_on_the_tiling_by_more_than_a_grey_
         let difference = largest_difference(&whole, &tiled);
         println!("{}: {} tiles with {} context, {difference} of 255", entry.name, done.tiles, file.overlap);
         assert!(difference <= 1.0, "{}: {difference} of 255", entry.name);
+    }
+}
+
+/// Levels of 255 in the mean of squares, as dB.
+fn psnr(a: &Picture<u8>, b: &Picture<u8>) -> f64 {
+    let squares = a.iter().zip(b).map(|(&a, &b)| f64::from(a.abs_diff(b)).powi(2));
+    10.0 * (255.0 * 255.0 * a.len() as f64 / squares.sum::<f64>().max(1e-9)).log10()
+}
+
+#[test]
+fn networks_in_16_bits_give_the_picture_of_32_and_are_not_the_same_network() {
+    let named = |name: &str| File::read(&registry::resolve(name, None, None).unwrap()).unwrap();
+    for file in [
+        named("span-x2"),
+        named("animevideo-x2"),
+        named("facesr-live-x2"),
+        tiny("bilinear-x2"),
+        tiny("luma-x2"),
+    ] {
+        for (width, height) in [(48, 40), (33, 17)] {
+            let picture = scene::<u8>(width, height);
+            let enlarged = [Precision::Fp32, Precision::Fp16].map(|precision| {
+                let network = Box::new(load_in(precision, &file).unwrap());
+                let mut upscaler = Upscaler::new(network, Tiler::new(Limits { pixels: WHOLE, overlap: 0 }));
+                let size = Size::new(width, height).times(upscaler.scale());
+                let mut enlarged = Picture::zeros((size.height, size.width, 3));
+                assert_eq!(
+                    upscaler.run(picture.view(), enlarged.view_mut()).unwrap().left_out,
+                    0,
+                    "{}",
+                    file.name
+                );
+                enlarged
+            });
+            let psnr = psnr(&enlarged[0], &enlarged[1]);
+            println!("{} {width}x{height}: {psnr:.1} dB", file.name);
+            assert!(psnr >= 50.0, "{}: {psnr} dB", file.name);
+            // Those with weights that are no round numbers lose something.
+            let is_tiny = ["bilinear-x2", "luma-x2"].contains(&file.name.as_str());
+            assert!(is_tiny || psnr < 100.0, "{}: nothing was rounded", file.name);
+        }
+    }
+}
+
+#[test]
+fn a_precision_that_does_not_fit_is_refused_in_one_line() {
+    let whole_numbers = registry::resolve("facesr-live-x2-int8", None, None).unwrap();
+    for (precision, file, expected) in [
+        (Precision::Bf16, tiny("nearest-x2"), ["execution provider cpu", "bf16"]),
+        (Precision::Fp16, File::read(&whole_numbers).unwrap(), ["facesr-live-x2-int8", "whole numbers"]),
+    ] {
+        let line = load_in(precision, &file).err().unwrap().to_string();
+        assert!(expected.iter().all(|text| line.contains(text)) && line.lines().count() == 1, "{line}");
+    }
+    // Nobody takes the network to be at fault either where `auto` finds nobody who computes so.
+    let options = Options { precision: Precision::Bf16, ..Options::default() };
+    let runtime = runtime::load(None, None).unwrap();
+    if let Err(error) = OnnxNetwork::<u8>::load(runtime, &tiny("nearest-x2"), &options) {
+        let line = error.to_string();
+        assert!(line.starts_with("no execution provider") && line.contains("cpu: "), "{line}");
     }
 }
 

@@ -70,19 +70,19 @@ pub fn splice(model: &Upscaler, bits: u32) -> Result<Vec<u8>, String> {
 }
 
 /// Wire type of a field that says its length.
-const LENGTH_DELIMITED: u64 = 2;
+pub(super) const LENGTH_DELIMITED: u64 = 2;
 
 /// One tagged field of a message.
-struct Field<'a> {
-    number: u64,
+pub(super) struct Field<'a> {
+    pub(super) number: u64,
     /// Tag, length and content.
-    whole: &'a [u8],
+    pub(super) whole: &'a [u8],
     /// The content of a field that says its length.
-    content: Option<&'a [u8]>,
+    pub(super) content: Option<&'a [u8]>,
 }
 
 /// The fields of a message, in order.
-fn fields(mut rest: &[u8]) -> impl Iterator<Item = Result<Field<'_>, String>> {
+pub(super) fn fields(mut rest: &[u8]) -> impl Iterator<Item = Result<Field<'_>, String>> {
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;

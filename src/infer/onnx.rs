@@ -10,11 +10,12 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
 use ort::value::{PrimitiveTensorElementType, TensorRef};
 
+use super::precision::{Precision, Units};
 use super::provider::{Active, Choice, Provider, choose};
 use super::register::{register, said};
 use super::runtime::Runtime;
 use super::shared::{self, Shared, Users};
-use super::{Cancel, InferError, Network, assignment, graph};
+use super::{Cancel, InferError, Network, assignment, fp16, graph};
 use crate::image::{Picture, Sample, Size, View, view};
 use crate::model::contract::{InputSize, Upscaler, whole_scale};
 
@@ -33,6 +34,8 @@ pub struct Options {
     pub choice: Choice,
     /// Number of the device, for providers that have several.
     pub device: i32,
+    /// How exactly to compute.
+    pub precision: Precision,
     /// Where providers that compile networks keep the result; `None` to compile each time.
     pub cache_dir: Option<PathBuf>,
     /// Threads of the processor; 0 for one per core.
@@ -91,10 +94,14 @@ impl<S: TensorSample> OnnxNetwork<S> {
     pub fn load(runtime: &Runtime, model: &Upscaler, options: &Options) -> Result<Self, InferError> {
         let name = model.name.clone();
         let refuse = |reason| InferError::Model { model: name.clone(), reason };
-        let spliced = graph::splice(model, S::BITS).map_err(refuse)?;
+        let halved = match options.precision {
+            Precision::Fp16 => Some(fp16::halve(model).map_err(refuse)?),
+            _ => None,
+        };
+        let spliced = graph::splice(halved.as_ref().unwrap_or(model), S::BITS).map_err(refuse)?;
         let attempt = |provider| start(runtime, &model.path, &spliced, provider, options);
         let (session, active) =
-            choose(options.choice, &name, attempt).map_err(|err| blame_model(err, &name))?;
+            choose(options.choice, &name, attempt).map_err(|err| blame_model(err, &name, options))?;
         let stop = Stop::new().map_err(|err| refuse(one_line(&err)))?;
         let mut network = Self {
             session,
@@ -247,8 +254,11 @@ pub fn try_provider(runtime: &Runtime, provider: Provider) -> Result<Active, Str
     }
 }
 
-/// The processor can always be tried, so when it refuses, the model is at fault.
-pub(super) fn blame_model(error: InferError, model: &str) -> InferError {
+/// The processor can always be tried, so when it refuses, the model is at fault, unless it was not to compute so.
+pub(super) fn blame_model(error: InferError, model: &str, options: &Options) -> InferError {
+    if options.precision.refused_by(Provider::Cpu, Units::here()).is_some() {
+        return error;
+    }
     let cpu = Provider::Cpu.name();
     let reason = match &error {
         InferError::Provider { name, reason } if *name == cpu => Some(reason.clone()),

@@ -6,6 +6,7 @@ use ort::session::builder::SessionBuilder;
 use super::accelerator::{self, Surroundings};
 use super::engines::{self, Engine};
 use super::onnx::{Options, one_line};
+use super::precision::{Precision, Units};
 use super::provider::Provider;
 use super::runtime::Runtime;
 
@@ -24,7 +25,8 @@ pub(super) fn register(
         load: &|library| ort::util::preload_dylib(library).is_ok(),
         gpus: accelerator::gpus(),
     };
-    if let Some(reason) = accelerator::obstacle(provider, options.device, &surroundings) {
+    let obstacle = accelerator::obstacle(provider, options.device, &surroundings);
+    if let Some(reason) = obstacle.or_else(|| options.precision.refused_by(provider, Units::here())) {
         return Err(reason);
     }
     let strictly = |dispatch: ExecutionProviderDispatch| [dispatch.error_on_failure()];
@@ -33,11 +35,14 @@ pub(super) fn register(
             builder.with_execution_providers(strictly(CPU::default().with_arena_allocator(true).build()))
         }
         Provider::Cuda => {
-            let cuda = CUDA::default().with_device_id(options.device);
+            // Its default is to round products to 10 bits where the GPU can.
+            let cuda = CUDA::default().with_device_id(options.device).with_tf32(false);
             builder.with_execution_providers(strictly(cuda.build()))
         }
         Provider::TensorRt => {
-            let mut tensorrt = TensorRT::default().with_device_id(options.device);
+            let mut tensorrt = TensorRT::default()
+                .with_device_id(options.device)
+                .with_fp16(options.precision == Precision::Fp16);
             if let Some(cache) = &options.cache_dir {
                 let (shapes, gpus) = (engines::shapes(model), engines::gpus());
                 let engine = Engine {
@@ -46,7 +51,7 @@ pub(super) fn register(
                     device: options.device,
                     gpus: &gpus,
                     runtime: runtime.build(),
-                    precision: "fp32",
+                    precision: options.precision.name(),
                 };
                 let folder = engine.folder(cache)?.to_string_lossy().into_owned();
                 tensorrt = tensorrt
@@ -66,8 +71,9 @@ pub(super) fn register(
             };
             let mut devices: Vec<_> = environment.devices().filter(is_ours).collect();
             let number = openvino_device(options.device, devices.len())?;
-            // The same numbers as on every other provider, not the faster bfloat16.
-            let config = [("OpenVINOExecutionProvider.load_config".to_string(), OPENVINO_FP32.to_string())];
+            // Without a hint it takes bfloat16 where the processor has that.
+            let precise = if options.precision == Precision::Bf16 { OPENVINO_BF16 } else { OPENVINO_FP32 };
+            let config = [("OpenVINOExecutionProvider.load_config".to_string(), precise.to_string())];
             builder.with_devices([devices.swap_remove(number)], Some(&config))
         }
     };
@@ -108,6 +114,7 @@ pub(super) fn said(provider: Provider, options: &Options, error: &ort::Error<imp
 
 /// Device settings of OpenVINO, as the JSON that its provider takes.
 const OPENVINO_FP32: &str = r#"{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}"#;
+const OPENVINO_BF16: &str = r#"{"CPU": {"INFERENCE_PRECISION_HINT": "bf16"}}"#;
 
 #[cfg(test)]
 mod tests {

@@ -38,7 +38,7 @@ impl TensorNetwork {
         let file = OnnxFile::read(path).map_err(|err| refuse(err.to_string()))?;
         let attempt = |provider| start(runtime, path, &file.bytes, provider, options);
         let (session, active) =
-            choose(options.choice, &model, attempt).map_err(|err| blame_model(err, &model))?;
+            choose(options.choice, &model, attempt).map_err(|err| blame_model(err, &model, options))?;
         let stop = Arc::new(Stop::new().map_err(|err| refuse(one_line(&err)))?);
         Ok(Self { session, model, inputs: file.inputs, outputs: file.outputs, active, stop })
     }

@@ -28,6 +28,9 @@ pub struct ElementOptions {
     /// Number of the GPU, where there are several [default: 0]
     #[arg(long, value_name = "NUMBER")]
     pub device: Option<i32>,
+    /// How exactly networks compute: auto, fp32, fp16 (cuda, tensorrt) or bf16 (openvino) [default: auto, which is fp32]
+    #[arg(long, value_name = "NAME")]
+    pub precision: Option<String>,
     /// Path of the ONNX Runtime library [default: searched for]
     #[arg(long, value_name = "FILE")]
     pub runtime: Option<String>,
@@ -122,6 +125,7 @@ impl ElementOptions {
             ("scale", text(&self.scale)),
             ("execution-provider", text(&self.execution_provider)),
             ("device", text(&self.device)),
+            ("precision", text(&self.precision)),
             ("runtime", text(&self.runtime)),
             ("model-cache-dir", text(&self.model_cache_dir)),
             ("threads", text(&self.threads)),

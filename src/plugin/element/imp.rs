@@ -27,8 +27,8 @@ use super::live::{self, NO_LIGHT, TOO_SLOW};
 use super::metas;
 use super::regions;
 use super::settings::{
-    ExecutionProvider, FaceMode, FaceSource, MAX_LATENESS, MEMORY_LIMIT, SCENE_CUT_THRESHOLD, Settings,
-    TemporalMode,
+    ExecutionProvider, FaceMode, FaceSource, MAX_LATENESS, MEMORY_LIMIT, Precision, SCENE_CUT_THRESHOLD,
+    Settings, TemporalMode,
 };
 use crate::enhance::{Controls, Effort, EnhanceError};
 use crate::face::track::Track;
@@ -59,6 +59,9 @@ pub struct FaceSr {
     #[property(name = "device", type = i32, member = device, get, set,
         nick = "Device", blurb = "Number of the device, for providers that have several",
         builder().minimum(0).maximum(255).default_value(0).mutable_ready())]
+    #[property(name = "precision", type = Precision, member = precision, get, set,
+        nick = "Precision", blurb = "How exactly networks compute: nothing less than fp32 unless it is asked for, and what a provider cannot do is refused",
+        builder(Precision::default()).mutable_ready())]
     #[property(name = "runtime", type = Option<std::path::PathBuf>, member = runtime, get, set,
         nick = "Runtime", blurb = "Path of libonnxruntime.so; unset: FACESR_ONNXRUNTIME, ORT_DYLIB_PATH, the cache of make, beside the plugin, the system",
         builder().mutable_ready())]

@@ -7,6 +7,7 @@ use gstreamer::glib;
 use crate::enhance;
 use crate::face;
 use crate::infer::onnx::Options;
+use crate::infer::precision;
 use crate::infer::provider::{Choice, Provider};
 use crate::model::registry;
 use crate::temporal;
@@ -31,6 +32,42 @@ pub enum ExecutionProvider {
     /// Intel OpenVINO.
     #[enum_value(name = "The processor, by OpenVINO", nick = "openvino")]
     Openvino,
+}
+
+/// How exactly networks compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstFaceSrPrecision")]
+pub enum Precision {
+    /// As exactly as 32-bit floats.
+    #[default]
+    #[enum_value(name = "As fp32 on every provider", nick = "auto")]
+    Auto,
+    /// 32-bit floats.
+    #[enum_value(
+        name = "32-bit floats, on cpu, cuda and openvino; on tensorrt with NVIDIA_TF32_OVERRIDE=0",
+        nick = "fp32"
+    )]
+    Fp32,
+    /// 16-bit floats.
+    #[enum_value(
+        name = "16-bit floats in upscalers, on cuda and tensorrt; on cpu as a trial, slower than fp32",
+        nick = "fp16"
+    )]
+    Fp16,
+    /// 16-bit products.
+    #[enum_value(name = "Products of 16 bits, on openvino and processors that have them", nick = "bf16")]
+    Bf16,
+}
+
+impl From<Precision> for precision::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Auto => Self::Auto,
+            Precision::Fp32 => Self::Fp32,
+            Precision::Fp16 => Self::Fp16,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 /// How frames are steadied.
@@ -149,6 +186,7 @@ pub struct Settings {
     pub scale: f64,
     pub execution_provider: ExecutionProvider,
     pub device: i32,
+    pub precision: Precision,
     pub runtime: Option<PathBuf>,
     pub model_cache_dir: Option<PathBuf>,
     pub threads: u32,
@@ -190,6 +228,7 @@ impl Default for Settings {
             scale: 0.0,
             execution_provider: ExecutionProvider::Auto,
             device: 0,
+            precision: Precision::default(),
             runtime: None,
             model_cache_dir: None,
             threads: 0,
@@ -294,6 +333,7 @@ impl Settings {
             options: Options {
                 choice: self.execution_provider.into(),
                 device: self.device,
+                precision: self.precision.into(),
                 cache_dir: self.model_cache_dir.clone(),
                 threads: self.threads as usize,
                 instance: self.model_instance_id.clone().filter(|id| !id.is_empty()),
