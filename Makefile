@@ -13,7 +13,7 @@ PLUGIN_DIR := target/release/plugin
 export FACESR_CACHE_DIR := $(CACHE)
 
 .DELETE_ON_ERROR:
-.PHONY: help system setup models runtime openvino cuda metrics build demo test test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live bars-reuse profile train-face train-live train-check eval-models doctor clean
+.PHONY: help system setup models runtime openvino cuda metrics build demo test test-providers test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live bars-reuse bars-openvino profile train-face train-live train-check eval-models doctor clean
 
 help:
 	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
@@ -36,6 +36,7 @@ help:
 	@echo "make eval-models  the networks of this project, side by side with what one would take instead"
 	@echo "make openvino  the optional OpenVINO provider for processors of Intel"
 	@echo "make cuda    ONNX Runtime for NVIDIA GPUs and what it needs, where there is a driver"
+	@echo "make bars-openvino  the OpenVINO provider beside the processor's own"
 
 system:
 	@scripts/system-packages
@@ -106,7 +107,12 @@ demo:
 
 test: setup build test-rust test-python
 
-test-rust: setup metrics build
+# The OpenVINO plugin beside a runtime of its own, for tests: what `auto` takes on this machine stays as it is.
+test-providers: system
+	@$(MAKE) --no-print-directory $(VENV)/ready
+	@case $$(uname -m) in x86_64) $(PYTHON) models/fetch.py --cache "$(CACHE)/providers" --only runtime openvino ;; esac
+
+test-rust: setup metrics test-providers build
 	FACESR_PLUGIN_DIR="$(CURDIR)/$(PLUGIN_DIR)" cargo test --release --locked --no-fail-fast
 
 test-python: setup build
@@ -155,6 +161,13 @@ bars-reuse: setup build
 	cargo build --release --locked --no-default-features --example reuse
 	cargo build --release --locked --example reuse_element
 	$(PEERS_VENV)/bin/python scripts/bars_reuse.py $(if $(MEDIA),--media "$(MEDIA)") $(BARS)
+
+# Bare sessions and the element, in turn; PRECISION=bf16 asks for less than fp32 where the processor has it.
+bars-openvino: setup test-providers build
+	@$(MAKE) --no-print-directory $(TEST_VENV)/ready
+	cargo build --release --locked --example providers
+	FACESR_ONNXRUNTIME="$(CACHE)/providers/runtime/libonnxruntime.so" $(TEST_VENV)/bin/python scripts/bars_openvino.py \
+		--cache "$(CACHE)" $(if $(CLIP),--clip "$(CLIP)") $(if $(PRECISION),--precision $(PRECISION)) $(BARS)
 
 # MEDIA=... is where the stills, clips and pairs lie. The last table takes minutes a clip on a processor.
 bars-faces: setup metrics

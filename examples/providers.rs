@@ -1,0 +1,285 @@
+//! Execution providers beside each other, for scripts: what runs where, whether pictures are the same, and how fast it is. One
+//! line of JSON on the standard output for each call.
+//!
+//!     providers nodes   MODEL PROVIDER
+//!     providers compare MODEL WIDTHxHEIGHT ROUNDS PROVIDER PROVIDER [FRAMES]
+//!     providers element MODEL WIDTHxHEIGHT FRAMES PROVIDER FACES [FRAMES-OF-FACES] [NAME=VALUE...]
+//!
+//! PROVIDER is `cpu` or `cuda:fp16`. FRAMES is a file of pictures of three bytes a pixel in the size given, of which one
+//! after the other is taken; FRAMES-OF-FACES the same in 176x144, each with a face, of which so many are laid over the
+//! picture. `compare` runs bare sessions in turn, `element` the whole element and a bare session of its network, the
+//! first frame of each not counted.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use gstreamer_video as gst_video;
+use serde_json::{Value, json};
+
+use gstfacesr::image::resample::Resampler;
+use gstfacesr::image::{Picture, Size, view};
+use gstfacesr::infer::Network;
+use gstfacesr::infer::onnx::{OnnxNetwork, Options};
+use gstfacesr::infer::precision::Precision;
+use gstfacesr::infer::provider::{Choice, Provider};
+use gstfacesr::infer::runtime;
+use gstfacesr::model::contract::Upscaler;
+use gstfacesr::model::registry;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Size of the pictures with faces, as the fetched clip has it.
+const FACE: Size = Size { width: 176, height: 144 };
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(told) => println!("{told}"),
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn run() -> Result<Value> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["nodes", model, provider] => nodes(model, provider),
+        ["compare", model, size, rounds, a, b, ref frames @ ..] => {
+            compare(model, parse_size(size)?, rounds.parse()?, [a, b], frames.first().copied())
+        }
+        ["element", model, size, frames, provider, faces, ref rest @ ..] => {
+            let (properties, files): (Vec<&str>, Vec<&str>) =
+                rest.iter().partition(|word| word.contains('='));
+            let faces = (faces.parse()?, files.first().copied());
+            element(model, parse_size(size)?, frames.parse()?, provider, faces, &properties.join(" "))
+        }
+        _ => Err("see the first lines of examples/providers.rs".into()),
+    }
+}
+
+fn parse_size(text: &str) -> Result<Size> {
+    let (width, height) = text.split_once('x').ok_or("a size is WIDTHxHEIGHT")?;
+    Ok(Size::new(width.parse()?, height.parse()?))
+}
+
+/// A provider, a colon and a precision, or the provider alone.
+fn parse_provider(text: &str) -> Result<(Provider, Precision)> {
+    let (name, precision) = text.split_once(':').unwrap_or((text, "fp32"));
+    let provider = Provider::ALL.into_iter().find(|provider| provider.name() == name);
+    let precision = Precision::ALL.into_iter().skip(1).find(|known| known.name() == precision);
+    provider.zip(precision).ok_or_else(|| format!("no provider or precision: {text}").into())
+}
+
+fn load(model: &str, provider: &str) -> Result<OnnxNetwork<u8>> {
+    let (provider, precision) = parse_provider(provider)?;
+    let file = Upscaler::read(&registry::resolve(model, Some(2.0), None)?)?;
+    let options = Options { choice: Choice::Only(provider), precision, ..Options::default() };
+    Ok(OnnxNetwork::load(runtime::load(None, None)?, &file, &options)?)
+}
+
+fn nodes(model: &str, provider: &str) -> Result<Value> {
+    let network = load(model, provider)?;
+    let nodes: BTreeMap<_, _> = network.active().nodes.iter().cloned().collect();
+    Ok(json!({ "describe": network.active().describe(), "nodes": nodes }))
+}
+
+/// Waves, edges and a little that changes from frame to frame.
+fn scene(size: Size, number: usize) -> Picture<u8> {
+    Picture::from_shape_fn((size.height, size.width, 3), |(y, x, c)| {
+        let (x, y) = (x as f32 + number as f32, y as f32);
+        let edge = if ((x / 23.0) as usize + (y / 17.0) as usize).is_multiple_of(2) { 24.0 } else { 0.0 };
+        (110.0 + 70.0 * (x / 19.0 + c as f32).sin() * (y / 11.0).cos() + edge) as u8
+    })
+}
+
+/// Picture `number` of a file of pictures, from the first again after the last.
+fn taken(bytes: &[u8], size: Size, number: usize) -> Result<Picture<u8>> {
+    let length = size.width * size.height * 3;
+    let count = bytes.len() / length;
+    let at = number % count.max(1) * length;
+    let samples = bytes.get(at..at + length).ok_or("the file holds no picture of this size")?;
+    Ok(view(samples, size, 3, size.width * 3).ok_or("a picture is too short")?.to_owned())
+}
+
+fn timed<T>(run: impl FnOnce() -> Result<T>) -> Result<(T, Duration)> {
+    let started = Instant::now();
+    Ok((run()?, started.elapsed()))
+}
+
+fn infer(network: &mut OnnxNetwork<u8>, picture: &Picture<u8>) -> Result<(Picture<u8>, Duration)> {
+    timed(|| {
+        let mut made = Picture::default((0, 0, 3));
+        network.run(picture.view(), &mut |enlarged| made = enlarged.to_owned())?;
+        Ok(made)
+    })
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn compare(
+    model: &str,
+    size: Size,
+    rounds: usize,
+    providers: [&str; 2],
+    file: Option<&str>,
+) -> Result<Value> {
+    let bytes = file.map(std::fs::read).transpose()?;
+    let mut networks = [load(model, providers[0])?, load(model, providers[1])?];
+    let (mut times, mut ratios): ([Vec<f64>; 2], _) = (Default::default(), Vec::new());
+    let (mut squares, mut count, mut largest) = (0.0, 0, 0);
+    for round in 0..=rounds {
+        let picture =
+            bytes.as_ref().map_or_else(|| Ok(scene(size, round)), |bytes| taken(bytes, size, round))?;
+        // Who goes first changes, in case the second finds a warmer machine.
+        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
+        let mut made: [(Picture<u8>, Duration); 2] = Default::default();
+        for at in order {
+            made[at] = infer(&mut networks[at], &picture)?;
+        }
+        let differences = made[0].0.iter().zip(&made[1].0).map(|(a, b)| a.abs_diff(*b));
+        for difference in differences {
+            squares += f64::from(difference).powi(2);
+            largest = largest.max(difference);
+            count += 1;
+        }
+        if round > 0 {
+            ratios.push(made[0].1.as_secs_f64() / made[1].1.as_secs_f64());
+            times.iter_mut().zip(&made).for_each(|(times, (_, time))| times.push(ms(*time)));
+        }
+    }
+    // Pictures that are the same have no noise to measure.
+    let psnr = (squares > 0.0).then(|| 10.0 * (255.0 * 255.0 * f64::from(count) / squares).log10());
+    let described = networks.each_ref().map(|network| network.active().describe());
+    Ok(
+        json!({ "providers": described, "ms": times.map(median), "ratio": median(ratios), "psnr": psnr, "largest": largest }),
+    )
+}
+
+fn element(
+    model: &str,
+    size: Size,
+    frames: usize,
+    provider: &str,
+    (faces, file): (usize, Option<&str>),
+    properties: &str,
+) -> Result<Value> {
+    gst::init()?;
+    gstfacesr::plugin_register_static()?;
+    let mut network = load(model, provider)?;
+    let (choice, precision) = parse_provider(provider)?;
+    let face_mode = if faces > 0 { "auto" } else { "off" };
+    let pipeline = gst::parse::launch(&format!(
+        "appsrc name=source format=time ! facesr name=facesr model={model} execution-provider={} precision={} face-mode={face_mode} {properties} ! appsink name=sink sync=false",
+        choice.name(),
+        precision.name()
+    ))?;
+    let pipeline = pipeline.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?;
+    let part = |name: &str| pipeline.by_name(name).ok_or("an element is missing");
+    let source = part("source")?.downcast::<gst_app::AppSrc>().map_err(|_| "no source")?;
+    let sink = part("sink")?.downcast::<gst_app::AppSink>().map_err(|_| "no sink")?;
+    let info =
+        gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, size.width as u32, size.height as u32)
+            .fps(gst::Fraction::new(25, 1))
+            .build()?;
+    source.set_caps(Some(&info.to_caps()?));
+    if pipeline.set_state(gst::State::Playing).is_err() {
+        let message = pipeline.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
+        let text = match message.as_ref().map(|message| message.view()) {
+            Some(gst::MessageView::Error(error)) => error.error().to_string(),
+            _ => "the pipeline does not start".into(),
+        };
+        return Err(text.into());
+    }
+    let faces_file = file.map(std::fs::read).transpose()?;
+    let (mut alone, mut through, mut ratios, mut resident) = (vec![], vec![], vec![], vec![]);
+    for number in 0..=frames {
+        let mut picture = scene(size, number);
+        if let Some(bytes) = &faces_file {
+            lay_over(&mut picture, &taken(bytes, FACE, number)?, faces);
+        }
+        let buffer = padded(&info, &picture, number as u64)?;
+        let (_, whole) = timed(|| {
+            source.push_buffer(buffer)?;
+            Ok(sink.pull_sample()?)
+        })?;
+        // A bare frame for each of the first ones is enough, and leaves the time to the others.
+        let bare = (number <= BARE).then(|| infer(&mut network, &picture)).transpose()?;
+        if number > 0 {
+            through.push(ms(whole));
+            if let Some((_, bare)) = bare {
+                alone.push(ms(bare));
+                ratios.push(bare.as_secs_f64() / whole.as_secs_f64());
+            }
+        }
+        if number % frames.div_ceil(10).max(1) == 0 {
+            resident.push(resident_mib());
+        }
+    }
+    let stats = part("facesr")?.property::<gst::Structure>("stats");
+    let stages = stats.get::<gst::Structure>("stages-ms")?;
+    let stages: BTreeMap<String, f64> =
+        stages.iter().filter_map(|(name, value)| Some((name.to_string(), value.get().ok()?))).collect();
+    let restored = stats.get::<gst::Structure>("faces")?.get::<u64>("restored")?;
+    let told = json!({
+        "provider": stats.get::<String>("provider")?, "ms": median(through), "bare_ms": median(alone),
+        "ratio": median(ratios), "stages_ms": stages, "restored": restored, "tiles": stats.get::<u64>("tiles")?,
+        "frames": stats.get::<u64>("frames")?, "resident_mib": resident,
+    });
+    pipeline.set_state(gst::State::Null)?;
+    Ok(told)
+}
+
+/// Frames that are inferred by the bare session, too.
+const BARE: usize = 30;
+
+/// Lays so many copies of a picture over another one, at most four beside each other.
+fn lay_over(picture: &mut Picture<u8>, face: &Picture<u8>, count: usize) {
+    let (height, width, _) = picture.dim();
+    let columns = count.clamp(1, 4);
+    let across = width / columns;
+    let size = Size::new(across, (across * FACE.height / FACE.width).min(height));
+    let face = Resampler::default().resize(face.view(), size);
+    for number in 0..count {
+        let (left, top) = (number % columns * size.width, number / columns * size.height);
+        for ((y, x, c), &sample) in face.indexed_iter() {
+            if let Some(place) = picture.get_mut((top + y, left + x, c)) {
+                *place = sample;
+            }
+        }
+    }
+}
+
+/// A frame whose rows lie as the caps say.
+fn padded(info: &gst_video::VideoInfo, picture: &Picture<u8>, number: u64) -> Result<gst::Buffer> {
+    let (row, stride) = (info.width() as usize * 3, info.stride()[0] as usize);
+    let samples = picture.as_slice().ok_or("a new picture is contiguous")?;
+    let mut bytes = vec![0; info.size()];
+    let rows = bytes.chunks_mut(stride).zip(samples.chunks_exact(row));
+    rows.for_each(|(to, from)| to[..row].copy_from_slice(from));
+    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+    let writable = buffer.get_mut().ok_or("a new buffer is shared")?;
+    writable.set_pts(gst::ClockTime::from_mseconds(40 * number));
+    writable.set_duration(gst::ClockTime::from_mseconds(40));
+    Ok(buffer)
+}
+
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+}
