@@ -1,0 +1,202 @@
+"""The steps of gpu_check: what is tried, what counts as wrong, and the table."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import threading
+import time
+from typing import List, NamedTuple, Optional, Tuple
+
+from gpu_check_prepare import CheckError, Place
+
+# What pictures of a GPU in fp32 may differ from the processor's, and in fp16.
+LEAST_PSNR = {"fp32": 60.0, "fp16": 50.0}
+MOST_LEVELS = {"fp32": 1, "fp16": None}
+# MiB by which the process and the GPU may grow from the first fifth of the frames to the last.
+MOST_GROWTH = 16.0
+# A step that hangs is not waited for longer, in seconds.
+LONGEST_STEP = 150
+
+
+class Plan(NamedTuple):
+    """What is tried. Sizes are of the input."""
+
+    providers: Tuple[str, ...]
+    models: Tuple[str, ...]
+    sizes: Tuple[str, ...]
+    faces: Tuple[int, ...]
+    equality: str
+    frames: int
+    soak: Tuple[str, int]
+
+
+class Gpu:
+    """Load and memory of the GPU while something runs, from nvidia-smi twice a second."""
+
+    def __init__(self):
+        self.load: List[float] = []
+        self.memory: List[float] = []
+        self.process: Optional[subprocess.Popen] = None
+
+    def __enter__(self) -> "Gpu":
+        if shutil.which("nvidia-smi"):
+            fields = "--query-gpu=utilization.gpu,memory.used"
+            command = ["nvidia-smi", "-i", "0", fields, "--format=csv,noheader,nounits", "-lms", "500"]
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            self.thread = threading.Thread(target=self._read, daemon=True)
+            self.thread.start()
+        return self
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            try:
+                load, memory = (float(cell) for cell in line.split(","))
+            except ValueError:
+                continue
+            self.load.append(load)
+            self.memory.append(memory)
+
+    def __exit__(self, *_) -> None:
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+            self.thread.join()
+
+    def told(self) -> str:
+        if not self.load:
+            return "unknown"
+        return f"{statistics.median(self.load):.0f} %, {max(self.memory):.0f} MiB"
+
+
+def machine() -> str:
+    """Which GPU there is; without one nothing is tried."""
+    if not shutil.which("nvidia-smi"):
+        raise CheckError("there is no nvidia-smi, so no NVIDIA driver: nothing can be tried; --dry-run tries the script")
+    fields = "--query-gpu=name,driver_version,memory.total"
+    done = subprocess.run(["nvidia-smi", fields, "--format=csv,noheader"], capture_output=True, text=True)
+    said = (done.stdout + done.stderr).strip().splitlines() or ["it says nothing"]
+    if done.returncode:
+        raise CheckError(f"nvidia-smi shows no GPU: {said[-1]}")
+    return said[0]
+
+
+class Check:
+    def __init__(self, place: Place, plan: Plan, deadline: float, about: str):
+        self.place, self.plan, self.deadline, self.about = place, plan, deadline, about
+        self.failures: List[str] = []
+        self.left_out: List[str] = []
+        self.rows: List[Tuple[str, ...]] = []
+        self.usable: List[str] = []
+
+    def tool(self, *words, most: float = LONGEST_STEP) -> dict:
+        """What examples/providers says; CheckError with its reason where it fails."""
+        left = self.deadline - time.monotonic()
+        if left < 5:
+            raise CheckError("no time was left")
+        command = [str(self.place.tool), *map(str, words)]
+        limit = min(left, most)
+        try:
+            done = subprocess.run(command, env={**os.environ, **self.place.environment()}, capture_output=True, text=True, timeout=limit)
+        except subprocess.TimeoutExpired:
+            raise CheckError(f"it was stopped after {limit:.0f} s") from None
+        except OSError as error:
+            raise CheckError(f"{command[0]}: {error.strerror}") from None
+        if done.returncode:
+            raise CheckError((done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1])
+        return json.loads(done.stdout)
+
+    def step(self, what: str, run) -> None:
+        """Runs a step; one that cannot run is noted with the reason."""
+        print(f"gpu_check: {what}", flush=True)
+        try:
+            run()
+        except CheckError as error:
+            print(f"gpu_check: {what}: not run: {error}", flush=True)
+            self.left_out.append(f"{what}: {error}")
+
+    def wrong(self, text: str) -> None:
+        print(f"gpu_check: WRONG: {text}", flush=True)
+        self.failures.append(text)
+
+    def row(self, what: str, provider: str, *cells) -> None:
+        self.rows.append((what, provider, *(str(cell) for cell in cells)))
+
+    def run(self) -> None:
+        for provider in self.plan.providers:
+            self.step(f"nodes on {provider}", lambda: self.nodes(provider))
+        if not self.usable:
+            if not self.failures:
+                self.wrong("no provider ran")
+            return
+        for provider in self.usable:
+            for model in self.plan.models:
+                self.step(f"{model}, {provider} beside cpu", lambda: self.equality(model, provider))
+        self.step(f"{self.plan.soak[1]} frames on {self.usable[0]}", self.soak)
+        if any(provider.startswith("tensorrt") for provider in self.usable):
+            self.left_out.append("speed on tensorrt: it builds an engine for each network and size, which takes minutes")
+        for size in self.plan.sizes:
+            for model in self.plan.models:
+                for provider in self.usable:
+                    if provider.startswith("tensorrt"):
+                        continue
+                    for faces in self.plan.faces:
+                        what = f"{model} {size}, {faces} faces, {provider}"
+                        self.step(what, lambda: self.speed(model, size, faces, provider))
+
+    def nodes(self, provider: str) -> None:
+        """Every node of the upscalers is on the provider."""
+        wanted = provider.split(":")[0]
+        names = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+        for model in self.plan.models:
+            told = self.tool("nodes", model, provider)
+            elsewhere = {name: count for name, count in told["nodes"].items() if name != names[wanted]}
+            self.row(f"{model}: nodes", provider, f"{sum(told['nodes'].values())} on {told['describe']}")
+            if elsewhere or not told["nodes"]:
+                self.wrong(f"{model} on {provider}: nodes are elsewhere: {elsewhere or 'none at all'}")
+        self.usable.append(provider)
+
+    def equality(self, model: str, provider: str) -> None:
+        told = self.tool("compare", model, self.plan.equality, 3, "cpu", provider)
+        precision = (provider.split(":") + ["fp32"])[1]
+        psnr = "same" if told["psnr"] is None else f"{told['psnr']:.1f} dB"
+        self.row(f"{model} {self.plan.equality}: to cpu", provider, f"{psnr}, {told['largest']} levels at most")
+        most = MOST_LEVELS[precision]
+        if told["psnr"] is not None and told["psnr"] < LEAST_PSNR[precision] or most is not None and told["largest"] > most:
+            self.wrong(f"{model} on {provider} is not the processor's picture: {psnr}, {told['largest']} levels")
+
+    def speed(self, model: str, size: str, faces: int, provider: str) -> None:
+        words = ["element", model, size, self.plan.frames, provider, faces, "temporal-mode=balanced"]
+        if faces:
+            words.append(self.place.faces)
+        with Gpu() as gpu:
+            told = self.tool(*words)
+        stages = ", ".join(f"{name} {value:.1f}" for name, value in sorted(told["stages_ms"].items()))
+        cells = [f"{1e3 / told['ms']:.1f} frames/s", f"{1e3 / told['bare_ms']:.1f} bare", f"{told['ratio']:.2f}", stages, gpu.told()]
+        self.row(f"{model} {size}, {faces} faces", provider, *cells)
+        if faces and not told["restored"]:
+            self.wrong(f"{model} {size} on {provider}: none of {faces} faces was restored")
+
+    def soak(self) -> None:
+        size, frames = self.plan.soak
+        provider = self.usable[0]
+        with Gpu() as gpu:
+            told = self.tool("element", self.plan.models[-1], size, frames, provider, 0, "temporal-mode=balanced")
+        resident = told["resident_mib"]
+        # What is loaded and reserved in the first frames is no growth.
+        grown = resident[-1] - resident[max(len(resident) // 5, 1)]
+        on_gpu = gpu.memory[-1] - gpu.memory[len(gpu.memory) // 5] if len(gpu.memory) > 5 else None
+        more = "unknown" if on_gpu is None else f"{on_gpu:+.0f} MiB"
+        self.row(f"{told['frames']} frames of {size}", provider, f"process {grown:+.1f} MiB, GPU {more}")
+        if grown > MOST_GROWTH or (on_gpu or 0) > MOST_GROWTH:
+            self.wrong(f"memory grows: process {grown:+.1f} MiB, GPU {more} over {frames} frames")
+
+    def table(self) -> str:
+        head = ("what", "provider", "figure", "bare session", "element / bare", "stages, ms a frame", "GPU load, memory")
+        lines = ["", f"On {self.about}:", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+        lines += [f"| {' | '.join(row + ('',) * (len(head) - len(row)))} |" for row in self.rows]
+        for title, texts in (("Wrong", self.failures), ("Not run", self.left_out)):
+            if texts:
+                lines += ["", f"{title}:", "", *(f"- {text}" for text in texts)]
+        return "\n".join(lines)

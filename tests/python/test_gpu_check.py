@@ -1,0 +1,162 @@
+"""ci/gpu_check: what counts as wrong and what only as not run, told by a program that says what is wanted; and slim_cuda."""
+
+import contextlib
+import io
+import json
+import os
+import random
+import shutil
+import struct
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "ci"))
+
+import gpu_check
+import gpu_check_steps
+import slim_cuda
+from gpu_check_prepare import CheckError, Place
+
+NODES = {"describe": "cuda", "nodes": {"CUDAExecutionProvider": 80}}
+COMPARE = {"providers": ["cpu", "cuda"], "ms": [10.0, 1.0], "ratio": 10.0, "psnr": 70.0, "largest": 1}
+ELEMENT = {
+    "provider": "cuda", "ms": 2.0, "bare_ms": 1.5, "ratio": 0.75, "stages_ms": {"upscale": 1.5}, "restored": 9,
+    "tiles": 9, "frames": 9, "resident_mib": [100.0, 300.0, 301.0, 301.0, 302.0, 301.0],
+}
+PLAN = gpu_check.DRY._replace(providers=("cuda",), models=("some",), sizes=("64x48",), faces=(0, 2))
+
+
+class Steps(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def run_with(self, plan=PLAN, seconds=60.0, **answers) -> gpu_check_steps.Check:
+        """The steps with a program that answers so; an answer that is a text is an error."""
+        answers = {"nodes": NODES, "compare": COMPARE, "element": ELEMENT, **answers}
+        tool = self.folder / "providers"
+        cases = ""
+        for name, answer in answers.items():
+            do = f"echo '{answer}' >&2; exit 1" if isinstance(answer, str) else f"echo '{json.dumps(answer)}'"
+            cases += f"{name}) {do} ;;\n"
+        tool.write_text(f"#!/bin/sh\ncase $1 in\n{cases}esac\n")
+        tool.chmod(0o755)
+        place = Place(tool, tool, self.folder, self.folder)
+        check = gpu_check_steps.Check(place, plan, time.monotonic() + seconds, "a GPU")
+        with contextlib.redirect_stdout(io.StringIO()):
+            check.run()
+        return check
+
+    def test_what_is_right_is_no_failure_and_every_step_has_a_row(self):
+        check = self.run_with()
+        self.assertEqual((check.failures, check.left_out), ([], []))
+        steps = ("nodes", "to cpu", "frames of", "0 faces", "2 faces")
+        self.assertEqual(len(check.rows), len(steps))
+        for step, row in zip(steps, check.rows):
+            self.assertIn(step, row[0])
+        lines = [line for line in check.table().splitlines() if line.startswith("|")]
+        self.assertEqual({line.count("|") for line in lines}, {8})
+
+    def test_each_thing_that_is_wrong_is_a_failure_of_its_own(self):
+        elsewhere = {"CUDAExecutionProvider": 78, "CPUExecutionProvider": 2}
+        for name, answer, expected in (
+            ("nodes", {**NODES, "nodes": elsewhere}, "CPUExecutionProvider"),
+            ("nodes", {**NODES, "nodes": {}}, "none at all"),
+            ("compare", {**COMPARE, "psnr": 59.0}, "59.0 dB"),
+            ("compare", {**COMPARE, "largest": 2}, "2 levels"),
+            ("element", {**ELEMENT, "restored": 0}, "faces"),
+            ("element", {**ELEMENT, "resident_mib": [100.0, 300.0, 305.0, 320.0, 340.0, 360.0]}, "memory grows"),
+        ):
+            check = self.run_with(**{name: answer})
+            self.assertEqual(len(check.failures), 1, (name, answer, check.failures))
+            self.assertIn(expected, check.failures[0])
+            self.assertIn(expected, check.table())
+
+    def test_pictures_that_are_the_same_and_those_in_16_bits_are_right_as_far_as_they_may(self):
+        self.assertEqual(self.run_with(compare={**COMPARE, "psnr": None, "largest": 0}).failures, [])
+        half = PLAN._replace(providers=("cuda:fp16",))
+        self.assertEqual(self.run_with(half, compare={**COMPARE, "psnr": 51.0, "largest": 9}).failures, [])
+        self.assertEqual(len(self.run_with(half, compare={**COMPARE, "psnr": 49.0}).failures), 1)
+
+    def test_what_cannot_run_is_told_with_its_reason_and_is_no_failure(self):
+        check = self.run_with(element="Error: the GPU is busy")
+        self.assertEqual((check.failures, len(check.left_out)), ([], 3))
+        self.assertTrue(all("the GPU is busy" in text for text in check.left_out))
+        late = self.run_with(seconds=0.0)
+        self.assertTrue(all("no time" in text for text in late.left_out) and late.left_out)
+
+    def test_a_provider_that_does_not_start_is_left_out_and_none_at_all_is_a_failure(self):
+        check = self.run_with(nodes="Error: no driver")
+        self.assertEqual(check.failures, ["no provider ran"])
+        self.assertIn("no driver", check.left_out[0])
+        self.assertEqual(check.rows, [])
+
+    def test_a_machine_without_a_gpu_is_told_so_in_one_line(self):
+        old = os.environ["PATH"]
+        os.environ["PATH"] = str(self.folder)
+        try:
+            for said, expected in ((None, "no nvidia-smi"), ("echo no devices; exit 6", "no devices"), ("exit 9", "says nothing")):
+                if said:
+                    (self.folder / "nvidia-smi").write_text(f"#!/bin/sh\n{said}\n")
+                    (self.folder / "nvidia-smi").chmod(0o755)
+                with self.assertRaises(CheckError) as caught:
+                    gpu_check_steps.machine()
+                self.assertIn(expected, str(caught.exception))
+                self.assertNotIn("\n", str(caught.exception))
+            (self.folder / "nvidia-smi").write_text("#!/bin/sh\necho One, 580.1, 80 GiB\n")
+            self.assertEqual(gpu_check_steps.machine(), "One, 580.1, 80 GiB")
+        finally:
+            os.environ["PATH"] = old
+
+
+def library(parts) -> tuple:
+    """A library with such code (kind, architecture, bytes), in two containers, and where each lies."""
+    code, places = b"", []
+    for half in (parts[::2], parts[1::2]):
+        body = b""
+        for kind, architecture, bytes_ in half:
+            header = slim_cuda.ENTRY.pack(kind, 1, 64, len(bytes_)).ljust(28, b"h") + struct.pack("<I", architecture)
+            places.append((kind, architecture, len(code) + 16 + len(body) + 64, bytes_))
+            body += header.ljust(64, b"h") + bytes_
+        code += slim_cuda.CONTAINER.pack(slim_cuda.CONTAINER_BEGINS, 1, 16, len(body)) + body
+        code += bytes(-len(code) % 8 + 16)
+    names = b"\0.nv_fatbin\0.shstrtab\0"
+    start = 64 + 3 * 64
+    sections = [(0, 0, 0), (1, start, len(code)), (12, start + len(code), len(names))]
+    table = b"".join(struct.pack("<IIQQQQ", name, 1, 0, 0, at, length).ljust(64, b"\0") for name, at, length in sections)
+    head = (b"\x7fELF\x02\x01".ljust(40, b"\0") + struct.pack("<Q", 64)).ljust(58, b"\0") + struct.pack("<HHH", 64, 3, 2)
+    return head + table + code + names, [(kind, arch, start + at, data) for kind, arch, at, data in places]
+
+
+class Slim(unittest.TestCase):
+    def test_code_for_one_architecture_stays_and_everything_else_stays_where_it_was(self):
+        draw = random.Random(1)
+        parts = [(2, arch, draw.randbytes(8 * draw.randint(1, 40))) for arch in (75, 80, 90, 100, 90)] + [(1, 90, b"portable")]
+        data, places = library(parts)
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = Path(folder) / "all.so", Path(folder) / "one.so"
+            source.write_bytes(data)
+            said = slim_cuda.slim(source, target, 90)
+            made = bytearray(target.read_bytes())
+            self.assertIn("90", said)
+            for kind, architecture, at, code in places:
+                kept = kind == 2 and architecture == 90
+                self.assertEqual(made[at : at + len(code)], code if kept else bytes(len(code)), (kind, architecture))
+                made[at : at + len(code)] = code
+            self.assertEqual(bytes(made), data)
+            with self.assertRaisesRegex(slim_cuda.SlimError, "architecture 86"):
+                slim_cuda.slim(source, target, 86)
+            source.write_bytes(b"text")
+            with self.assertRaisesRegex(slim_cuda.SlimError, "no 64-bit library"):
+                slim_cuda.slim(source, target, 90)
+            source.write_bytes(data.replace(b".nv_fatbin", b".nv_otherx"))
+            with self.assertRaisesRegex(slim_cuda.SlimError, "no section"):
+                slim_cuda.slim(source, target, 90)
+
+
+if __name__ == "__main__":
+    unittest.main()
