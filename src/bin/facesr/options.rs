@@ -119,7 +119,7 @@ pub struct ElementOptions {
 }
 
 impl ElementOptions {
-    fn rows(&self) -> [(&'static str, Option<String>); 31] {
+    fn rows(&self) -> [(&'static str, Option<String>); 32] {
         [
             ("model", text(&self.model)),
             ("scale", text(&self.scale)),
