@@ -7,9 +7,10 @@
 pub(crate) mod box_filter;
 pub mod convert;
 pub(crate) mod lanes;
+pub(crate) mod places;
 pub(crate) mod planar;
 pub(crate) mod plane;
-pub(crate) mod quads;
+pub mod quads;
 pub mod resample;
 
 use fast_image_resize::PixelType;

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::lanes::{LANES, Lanes, Row, RowMut};
-use super::quads::{FIRST_WITHOUT_FRACTION, catmull_rom};
+use super::quads::{FIRST_WITHOUT_FRACTION, Quads, catmull_rom};
 use super::{Sample, Size};
 
 /// Red, green and blue.
@@ -36,6 +36,35 @@ impl Planar {
     pub fn new(size: Size) -> Self {
         let stride = LEFT + size.width.next_multiple_of(LANES) + RIGHT;
         Self { samples: vec![0.0; stride * COLOURS * (size.height + 2 * BORDER)], size, stride }
+    }
+
+    /// The first three figures of pixels.
+    pub fn of(pixels: &Quads) -> Self {
+        let mut planar = Self::new(pixels.size);
+        planar.bands_mut(pixels.size.height.max(1)).for_each(|mut band| {
+            for (y, mut rows) in band.rows_mut().enumerate() {
+                for (colour, row) in rows.lanes().into_iter().enumerate() {
+                    let samples = row.as_flattened_mut().iter_mut().zip(pixels.row(y));
+                    samples.for_each(|(sample, pixel)| *sample = pixel[colour]);
+                }
+                rows.extend();
+            }
+        });
+        planar.extend();
+        planar
+    }
+
+    /// The same in pixels, of which the fourth figure is zero.
+    pub fn in_quads(&self) -> Quads {
+        let mut pixels = Quads::new(self.size);
+        for y in 0..self.size.height {
+            let [red, green, blue] = self.row(y).map(|row| row.as_flattened());
+            for (x, pixel) in pixels.row_mut(y).iter_mut().enumerate() {
+                *pixel = [red[x], green[x], blue[x], 0.0];
+            }
+        }
+        pixels.extend();
+        pixels
     }
 
     /// A row of every colour in whole vectors.
@@ -340,7 +369,7 @@ fn rounded<S: Sample>(value: f32) -> S {
 
 #[cfg(test)]
 mod tests {
-    use super::super::quads::{self, Quads};
+    use super::super::quads;
     use super::*;
 
     const SIZES: [(usize, usize); 6] = [(1, 1), (2, 5), (7, 3), (8, 8), (16, 16), (37, 21)];
@@ -393,6 +422,17 @@ mod tests {
             (kinds[(x + y) % kinds.len()], kinds[(x * 5 + y) % kinds.len()])
         },
     ];
+
+    #[test]
+    fn pixels_of_four_figures_become_planes_and_again_what_they_were() {
+        for (width, height) in SIZES {
+            let size = Size::new(width, height);
+            let planar = Planar::of(&in_quads(size));
+            assert_eq!(planar.row(height - 1), written(size).row(height - 1), "{size}");
+            let again = planar.in_quads();
+            (0..height).for_each(|y| assert_eq!(again.row(y), in_quads(size).row(y), "{size}, row {y}"));
+        }
+    }
 
     #[test]
     fn eight_samples_are_those_of_pixels_of_four_figures_wherever_they_are() {

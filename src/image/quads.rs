@@ -9,7 +9,7 @@ use super::lanes::{Lanes, dispatched};
 pub type Quad = [f32; 4];
 
 /// Pixels around a picture. A sample may lie outside of it by one pixel, and a cubic one reads two more.
-const BORDER: usize = 4;
+pub(crate) const BORDER: usize = 4;
 
 /// Floats of a pixel.
 const CHANNELS: usize = 4;

@@ -5,6 +5,7 @@ use ndarray::parallel::prelude::*;
 
 use super::Mode;
 use crate::image::lanes::{LANES, Lanes, dispatched};
+use crate::image::places::{Place, places};
 use crate::image::planar::{COLOURS, Planar, RowsMut, store};
 use crate::image::plane::Plane;
 use crate::image::quads::{Quad, Quads, catmull_rom};
@@ -14,9 +15,9 @@ use crate::image::{Sample, Size, ViewMut, rows_mut};
 const BAND: usize = 16;
 /// What the guard leaves of fine differences to the past where the picture moves, and what it adds to that where it
 /// stands still.
-const KEPT: (f32, f32) = (0.3, 0.7);
+pub const KEPT: (f32, f32) = (0.3, 0.7);
 /// Pixels of motion per frame between which the guard comes in.
-const GUARDED: (f32, f32) = (0.3, 1.5);
+pub const GUARDED: (f32, f32) = (0.3, 1.5);
 
 /// The history of the output.
 pub struct Blend {
@@ -34,15 +35,6 @@ pub struct Blend {
     maps: [Plane; 4],
     /// How the past differs from the output, for the guard.
     difference: Option<Planar>,
-}
-
-/// Where a pixel lies between two of the small picture.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    /// The one before and the one behind.
-    between: [usize; 2],
-    /// Share of the one behind.
-    share: f32,
 }
 
 /// The four pixels of the small picture around a place, and their weights.
@@ -76,6 +68,16 @@ impl Blend {
             maps: [(); 4].map(|()| Plane::new(small)),
             difference: (mode == Mode::Quality).then(|| Planar::new(large)),
         }
+    }
+
+    /// As [`Self::new`], with an output to go on from, of the size `large`.
+    pub fn with_past(small: Size, large: Size, mode: Mode, past: &Quads) -> Self {
+        Self { past: Planar::of(past), has_past: true, ..Self::new(small, large, mode) }
+    }
+
+    /// The output to go on from, if there is one.
+    pub fn into_past(self) -> Option<Quads> {
+        self.has_past.then(|| self.past.in_quads())
     }
 
     /// Forgets the past.
@@ -292,17 +294,6 @@ impl Moving<'_> {
         let [across, down] = self.scale.map(Lanes::splat);
         self.past.sample(at, [across * *u, down * *v])
     }
-}
-
-/// Pixel centres coincide with those of a plain enlargement.
-fn places(small: usize, large: usize) -> Vec<Place> {
-    let ratio = small as f64 / large as f64;
-    let place = |at: usize| {
-        let position = ((at as f64 + 0.5) * ratio - 0.5).clamp(0.0, (small - 1) as f64);
-        let before = position as usize;
-        Place { between: [before, (before + 1).min(small - 1)], share: (position - before as f64) as f32 }
-    };
-    (0..large).map(place).collect()
 }
 
 /// From pixels of four figures to planes of one.
