@@ -4,6 +4,7 @@
 //! ```text
 //! samples [1,H,W,C] -> Transpose -> Cast -> Mul (Add) (Cast f16) -> the network as it is
 //!   -> (Cast f32) -> Mul, Add -> Clip -> Cast -> Transpose -> samples [1,sH,sW,C]
+//!                                  or -> Floor -> levels [1,C,sH,sW], the same numbers as floats
 //!                 -> ReduceSum -> a number that is finite if and only if every value was
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 use prost::Message;
 
+use super::nodes::{Nodes, any, float, integer, length, value};
 use crate::model::contract::{InputSize, Upscaler};
 use crate::model::manifest::Range;
 use crate::model::onnx_file::Element;
@@ -22,6 +24,8 @@ use crate::model::proto;
 pub const INPUT: &str = "facesr/samples";
 /// Name of the enlarged samples.
 pub const OUTPUT: &str = "facesr/enlarged";
+/// Name of the enlarged picture as floats in units of samples, whole numbers, [1,C,sH,sW].
+pub const LEVELS: &str = "facesr/levels";
 /// Name of the number that is finite if and only if every value of the network was.
 pub const FINITE: &str = "facesr/finite";
 
@@ -30,21 +34,25 @@ const GRAPH: u64 = 7;
 /// Fields of `GraphProto` that are replaced: its inputs and outputs.
 const DECLARATIONS: [u64; 2] = [11, 12];
 
-/// `AttributeProto.type` of an integer, of a list of integers and of a float.
-const KIND_FLOAT: i32 = 1;
-const KIND_INT: i32 = 2;
-const KIND_INTS: i32 = 7;
-
 /// First operator set in which the bounds of `Clip` are inputs instead of attributes.
 const CLIP_BY_INPUTS: i64 = 11;
+
+/// What the spliced model makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// [`OUTPUT`], for who reads the picture.
+    Samples,
+    /// [`LEVELS`], for another graph.
+    Levels,
+}
 
 /// The model with conversions around it, as the bytes of an ONNX file. `bits` is the size of a
 /// frame's samples, 8 or 16.
 ///
 /// # Errors
 /// A text when the file's fields do not follow each other as they should.
-pub fn splice(model: &Upscaler, bits: u32) -> Result<Vec<u8>, String> {
-    let added = added_nodes(model, bits);
+pub fn splice(model: &Upscaler, bits: u32, made: Made) -> Result<Vec<u8>, String> {
+    let added = added_nodes(model, bits, made);
     let mut file = Vec::with_capacity(model.file.bytes.len() + added.encoded_len() + 64);
     let mut placed = false;
     for field in fields(&model.file.bytes) {
@@ -114,12 +122,16 @@ fn next_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
     Some(Field { number: tag >> 3, whole: &start[..start.len() - after.len()], content })
 }
 
+/// The element of samples of 8 or 16 bits, and the level of white.
+pub(super) fn samples(bits: u32) -> (Element, f32) {
+    (if bits == 8 { Element::U8 } else { Element::U16 }, ((1_u32 << bits) - 1) as f32)
+}
+
 /// The new nodes, constants, input and outputs. The parser of ONNX Runtime sorts nodes by what
 /// they read, so where they stand in the file does not matter.
-fn added_nodes(model: &Upscaler, bits: u32) -> proto::Graph {
+fn added_nodes(model: &Upscaler, bits: u32, made: Made) -> proto::Graph {
     let input = &model.file.inputs[0];
-    let samples = if bits == 8 { Element::U8 } else { Element::U16 };
-    let white = ((1_u32 << bits) - 1) as f32;
+    let (samples, white) = samples(bits);
     let mut chain = Chain::default();
 
     let Range { black, white: top } = model.input_range;
@@ -138,58 +150,44 @@ fn added_nodes(model: &Upscaler, bits: u32) -> proto::Graph {
     let Range { black, white: top } = model.output_range;
     let gain = white / (top - black);
     chain.multiply(gain);
-    // Casting cuts the fraction off: half a step makes that rounding.
+    // Casting, as rounding down, cuts the fraction off: half a step makes that rounding.
     chain.add(0.5 - black * gain);
     chain.clip(0.0, white, model.file.opset);
-    chain.cast(samples);
-    chain.transpose(&[0, 2, 3, 1]);
-    chain.end(OUTPUT);
+    // Lengths of the output are left to shape inference: the network decides.
+    let output = match made {
+        Made::Samples => {
+            chain.cast(samples);
+            chain.transpose(&[0, 2, 3, 1]);
+            chain.end(OUTPUT);
+            let dims = ["facesr/n", "facesr/rows", "facesr/columns", "facesr/channels"];
+            value(OUTPUT, samples, Some(dims.map(any).to_vec()))
+        }
+        Made::Levels => {
+            chain.node("Floor", &[], vec![]);
+            chain.end(LEVELS);
+            let dims = ["facesr/n", "facesr/channels", "facesr/rows", "facesr/columns"];
+            value(LEVELS, Element::F32, Some(dims.map(any).to_vec()))
+        }
+    };
 
     // Infinities and NaN survive every sum; values large enough to overflow it are no picture.
     chain.start(&float);
     chain.sum();
     chain.end(FINITE);
 
-    let fixed = match model.input_size {
-        InputSize::Fixed(size) => Some((size.width, size.height)),
-        InputSize::Multiple(_) => None,
+    let [height, width] = match model.input_size {
+        InputSize::Fixed(size) => [length(size.height), length(size.width)],
+        InputSize::Multiple(_) => ["facesr/height", "facesr/width"].map(any),
     };
-    let side = |length: Option<usize>, name: &str| match length {
-        Some(length) => dimension(length),
-        None => proto::Dimension { dim_value: None, dim_param: Some(name.into()) },
-    };
-    let input_dims = vec![
-        dimension(1),
-        side(fixed.map(|(_, height)| height), "facesr/height"),
-        side(fixed.map(|(width, _)| width), "facesr/width"),
-        dimension(model.channels),
-    ];
-    // Lengths of the output are left to shape inference: the network decides.
-    let output_dims = ["facesr/n", "facesr/rows", "facesr/columns", "facesr/channels"];
-    let output_dims = output_dims.map(|name| side(None, name)).to_vec();
-    proto::Graph {
-        node: chain.nodes,
-        initializer: chain.constants,
-        input: vec![value(INPUT, samples, Some(input_dims))],
-        output: vec![value(OUTPUT, samples, Some(output_dims)), value(FINITE, Element::F32, None)],
-    }
-}
-
-fn dimension(length: usize) -> proto::Dimension {
-    proto::Dimension { dim_value: Some(length as i64), dim_param: None }
-}
-
-fn value(name: &str, element: Element, dims: Option<Vec<proto::Dimension>>) -> proto::ValueInfo {
-    let shape = dims.map(|dim| proto::Shape { dim });
-    let tensor = proto::TensorType { elem_type: element as i32, shape };
-    proto::ValueInfo { name: name.into(), r#type: Some(proto::Type { tensor_type: Some(tensor) }) }
+    let input_dims = vec![length(1), height, width, length(model.channels)];
+    let inputs = vec![value(INPUT, samples, Some(input_dims))];
+    chain.nodes.graph(inputs, vec![output, value(FINITE, Element::F32, None)])
 }
 
 /// Nodes in a row, each reading what the one before made.
 #[derive(Default)]
 struct Chain {
-    nodes: Vec<proto::Node>,
-    constants: Vec<proto::Tensor>,
+    nodes: Nodes,
     at: String,
 }
 
@@ -200,41 +198,22 @@ impl Chain {
 
     /// Gives the last tensor made its final name.
     fn end(&mut self, name: &str) {
-        let last = self.nodes.last_mut().expect("a chain has nodes");
-        last.output = vec![name.into()];
+        self.nodes.name_last(name);
         self.at = name.into();
     }
 
     fn node(&mut self, op_type: &str, constants: &[f32], attribute: Vec<proto::Attribute>) {
-        let name = format!("facesr/{}", self.nodes.len());
-        let mut input = vec![self.at.clone()];
-        for &value in constants {
-            let constant = format!("facesr/constant{}", self.constants.len());
-            self.constants.push(proto::Tensor {
-                dims: vec![],
-                data_type: Element::F32 as i32,
-                float_data: vec![value],
-                name: constant.clone(),
-            });
-            input.push(constant);
-        }
-        let (op_type, output) = (op_type.to_string(), vec![name.clone()]);
-        self.nodes.push(proto::Node { input, output, name: name.clone(), op_type, attribute });
-        self.at = name;
+        let constants: Vec<String> = constants.iter().map(|&value| self.nodes.float(value)).collect();
+        let inputs: Vec<&str> = std::iter::once(&self.at).chain(&constants).map(String::as_str).collect();
+        self.at = self.nodes.add(op_type, &inputs, attribute);
     }
 
     fn transpose(&mut self, order: &[i64]) {
-        let order = proto::Attribute {
-            name: "perm".into(),
-            ints: order.to_vec(),
-            kind: KIND_INTS,
-            ..Default::default()
-        };
-        self.node("Transpose", &[], vec![order]);
+        self.at = self.nodes.transpose(&self.at, order);
     }
 
     fn cast(&mut self, element: Element) {
-        self.node("Cast", &[], vec![integer("to", element as i64)]);
+        self.at = self.nodes.cast(&self.at, element);
     }
 
     fn cast_if(&mut self, wanted: bool, element: Element) {
@@ -257,20 +236,10 @@ impl Chain {
         if opset >= CLIP_BY_INPUTS {
             return self.node("Clip", &[least, most], vec![]);
         }
-        let bound = |name: &str, f| proto::Attribute {
-            name: name.into(),
-            f: Some(f),
-            kind: KIND_FLOAT,
-            ..Default::default()
-        };
-        self.node("Clip", &[], vec![bound("min", least), bound("max", most)]);
+        self.node("Clip", &[], vec![float("min", least), float("max", most)]);
     }
 
     fn sum(&mut self) {
         self.node("ReduceSum", &[], vec![integer("keepdims", 0)]);
     }
-}
-
-fn integer(name: &str, value: i64) -> proto::Attribute {
-    proto::Attribute { name: name.into(), i: Some(value), kind: KIND_INT, ..Default::default() }
 }

@@ -10,6 +10,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
 use ort::value::{PrimitiveTensorElementType, TensorRef};
 
+use super::graph::Made;
 use super::precision::{Precision, Units};
 use super::provider::{Active, Choice, Provider, choose};
 use super::register::{register, said};
@@ -98,7 +99,8 @@ impl<S: TensorSample> OnnxNetwork<S> {
             Precision::Fp16 => Some(fp16::halve(model).map_err(refuse)?),
             _ => None,
         };
-        let spliced = graph::splice(halved.as_ref().unwrap_or(model), S::BITS).map_err(refuse)?;
+        let spliced =
+            graph::splice(halved.as_ref().unwrap_or(model), S::BITS, Made::Samples).map_err(refuse)?;
         let attempt = |provider| start(runtime, &model.path, &spliced, provider, options);
         let (session, active) =
             choose(options.choice, &name, attempt).map_err(|err| blame_model(err, &name, options))?;

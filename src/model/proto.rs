@@ -5,6 +5,9 @@
 /// `ModelProto`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Model {
+    /// Version of the file format.
+    #[prost(int64, tag = "1")]
+    pub ir_version: i64,
     /// The computation.
     #[prost(message, optional, tag = "7")]
     pub graph: Option<Graph>,
@@ -93,6 +96,12 @@ pub struct Tensor {
     /// Data of a float tensor, one of the forms that data may have.
     #[prost(float, repeated, tag = "4")]
     pub float_data: Vec<f32>,
+    /// As [`Self::float_data`], of whole numbers of 32 bits.
+    #[prost(int32, repeated, tag = "5")]
+    pub int32_data: Vec<i32>,
+    /// As [`Self::float_data`], of whole numbers of 64 bits.
+    #[prost(int64, repeated, tag = "7")]
+    pub int64_data: Vec<i64>,
     /// Name.
     #[prost(string, tag = "8")]
     pub name: String,

@@ -1,0 +1,148 @@
+//! Nodes and constants of a graph that this crate writes, as messages of the ONNX file format.
+
+use prost::Message;
+
+use crate::model::onnx_file::Element;
+use crate::model::proto;
+
+/// `AttributeProto.type` of a float, of an integer and of a list of integers.
+const KIND_FLOAT: i32 = 1;
+const KIND_INT: i32 = 2;
+const KIND_INTS: i32 = 7;
+
+/// `TensorProto.DataType` of whole numbers, which no picture has.
+const INT32: i32 = 6;
+const INT64: i32 = 7;
+
+/// Operators of graphs that are ours alone: old enough for every runtime that is accepted.
+pub(super) const OPSET: i64 = 17;
+/// The version of the file format that goes with it.
+const IR_VERSION: i64 = 8;
+
+/// Nodes in order of execution, and the constants that they read.
+#[derive(Default)]
+pub(super) struct Nodes {
+    nodes: Vec<proto::Node>,
+    constants: Vec<proto::Tensor>,
+}
+
+impl Nodes {
+    /// Adds a node and gives the name of what it makes.
+    pub(super) fn add(&mut self, op_type: &str, input: &[&str], attribute: Vec<proto::Attribute>) -> String {
+        let name = format!("facesr/{}", self.nodes.len());
+        let input = input.iter().map(|name| name.to_string()).collect();
+        let (op_type, output) = (op_type.to_string(), vec![name.clone()]);
+        self.nodes.push(proto::Node { input, output, name: name.clone(), op_type, attribute });
+        name
+    }
+
+    /// As [`Self::add`], for an operator without attributes.
+    pub(super) fn op(&mut self, op_type: &str, input: &[&str]) -> String {
+        self.add(op_type, input, vec![])
+    }
+
+    /// Gives what the last node makes another name.
+    ///
+    /// # Panics
+    /// If there is no node.
+    pub(super) fn name_last(&mut self, name: &str) {
+        self.nodes.last_mut().expect("a node was added").output = vec![name.into()];
+    }
+
+    /// A constant number.
+    pub(super) fn float(&mut self, value: f32) -> String {
+        self.floats(&[], vec![value])
+    }
+
+    /// A constant of a shape.
+    pub(super) fn floats(&mut self, dims: &[usize], float_data: Vec<f32>) -> String {
+        self.constant(
+            dims,
+            proto::Tensor { data_type: Element::F32 as i32, float_data, ..Default::default() },
+        )
+    }
+
+    /// A constant whole number of 32 bits.
+    pub(super) fn int32(&mut self, value: usize) -> String {
+        let int32_data = vec![value as i32];
+        self.constant(&[], proto::Tensor { data_type: INT32, int32_data, ..Default::default() })
+    }
+
+    /// As [`Self::floats`], of whole numbers of 64 bits.
+    pub(super) fn int64s(&mut self, dims: &[usize], values: impl Iterator<Item = usize>) -> String {
+        let int64_data = values.map(|value| value as i64).collect();
+        self.constant(dims, proto::Tensor { data_type: INT64, int64_data, ..Default::default() })
+    }
+
+    fn constant(&mut self, dims: &[usize], tensor: proto::Tensor) -> String {
+        let name = format!("facesr/constant{}", self.constants.len());
+        let dims = dims.iter().map(|&length| length as i64).collect();
+        self.constants.push(proto::Tensor { dims, name: name.clone(), ..tensor });
+        name
+    }
+
+    /// Converts to whole numbers of 32 bits.
+    pub(super) fn cast_to_int32(&mut self, from: &str) -> String {
+        self.add("Cast", &[from], vec![integer("to", i64::from(INT32))])
+    }
+
+    /// Converts to samples or numbers of a network.
+    pub(super) fn cast(&mut self, from: &str, element: Element) -> String {
+        self.add("Cast", &[from], vec![integer("to", element as i64)])
+    }
+
+    /// Puts dimensions into another order.
+    pub(super) fn transpose(&mut self, from: &str, order: &[i64]) -> String {
+        self.add("Transpose", &[from], vec![integers("perm", order)])
+    }
+
+    /// Limits numbers.
+    pub(super) fn clip(&mut self, from: &str, least: f32, most: f32) -> String {
+        let (least, most) = (self.float(least), self.float(most));
+        self.add("Clip", &[from, &least, &most], vec![])
+    }
+
+    /// The parts of a graph that were added; its inputs and outputs are the caller's.
+    pub(super) fn graph(self, input: Vec<proto::ValueInfo>, output: Vec<proto::ValueInfo>) -> proto::Graph {
+        proto::Graph { node: self.nodes, initializer: self.constants, input, output }
+    }
+
+    /// The bytes of a file that holds nothing else.
+    pub(super) fn file(self, input: Vec<proto::ValueInfo>, output: Vec<proto::ValueInfo>) -> Vec<u8> {
+        let opset = proto::OperatorSet { domain: String::new(), version: OPSET };
+        let graph = Some(self.graph(input, output));
+        proto::Model { ir_version: IR_VERSION, graph, opset_import: vec![opset] }.encode_to_vec()
+    }
+}
+
+/// An attribute that is a number.
+pub(super) fn float(name: &str, value: f32) -> proto::Attribute {
+    proto::Attribute { name: name.into(), f: Some(value), kind: KIND_FLOAT, ..Default::default() }
+}
+
+/// An attribute that is a whole number.
+pub(super) fn integer(name: &str, value: i64) -> proto::Attribute {
+    proto::Attribute { name: name.into(), i: Some(value), kind: KIND_INT, ..Default::default() }
+}
+
+/// An attribute that is a list of whole numbers.
+pub(super) fn integers(name: &str, values: &[i64]) -> proto::Attribute {
+    proto::Attribute { name: name.into(), ints: values.to_vec(), kind: KIND_INTS, ..Default::default() }
+}
+
+/// What a graph takes or gives; lengths that are no number are known when running.
+pub(super) fn value(name: &str, element: Element, dims: Option<Vec<proto::Dimension>>) -> proto::ValueInfo {
+    let shape = dims.map(|dim| proto::Shape { dim });
+    let tensor = proto::TensorType { elem_type: element as i32, shape };
+    proto::ValueInfo { name: name.into(), r#type: Some(proto::Type { tensor_type: Some(tensor) }) }
+}
+
+/// A length that is known.
+pub(super) fn length(length: usize) -> proto::Dimension {
+    proto::Dimension { dim_value: Some(length as i64), dim_param: None }
+}
+
+/// A length that is known when running.
+pub(super) fn any(name: &str) -> proto::Dimension {
+    proto::Dimension { dim_value: None, dim_param: Some(name.into()) }
+}

@@ -1,0 +1,229 @@
+//! Sessions whose inputs and outputs are bound to where they lie: some in memory of the host, the large ones where
+//! the provider computes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::{IoBinding, Session};
+use ort::value::{DynTensor, DynTensorValueType, PrimitiveTensorElementType, Tensor};
+
+use crate::image::Size;
+use crate::infer::InferError;
+use crate::infer::onnx::{Options, Stop, blame_model, one_line, start};
+use crate::infer::provider::{Active, Choice, Provider, choose};
+use crate::infer::runtime::Runtime;
+use crate::infer::shared::Shared;
+
+/// Bytes that were bound in memory of the host, from where and to where they are moved if the provider computes elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// From the host.
+    pub in_bytes: usize,
+    /// To the host.
+    pub out_bytes: usize,
+}
+
+/// Where an input lies.
+pub(super) enum Source<'a> {
+    Host(&'a DynTensor),
+    Device(&'a DynTensor),
+}
+
+/// Where an output goes.
+pub(super) enum Target<'a> {
+    /// Into memory of the host.
+    Host(&'a mut DynTensor),
+    /// It stays where it is made.
+    Device,
+    /// A single number, to the host.
+    Number,
+}
+
+/// Where a provider computes.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    provider: Provider,
+    device: i32,
+}
+
+impl Place {
+    pub(super) fn of(active: &Active, options: &Options) -> Self {
+        Self { provider: active.provider, device: options.device }
+    }
+
+    /// The provider for graphs of plain operators at this place: TensorRT would compile them for minutes, and shares
+    /// its memory with CUDA.
+    pub(super) fn options(&self, options: &Options) -> Options {
+        let provider = match self.provider {
+            Provider::TensorRt => Provider::Cuda,
+            provider => provider,
+        };
+        Options { choice: Choice::Only(provider), ..options.clone() }
+    }
+
+    fn is_gpu(&self) -> bool {
+        matches!(self.provider, Provider::Cuda | Provider::TensorRt)
+    }
+
+    fn memory(&self) -> ort::Result<MemoryInfo<'static>> {
+        match self.is_gpu() {
+            true => {
+                let kind = (AllocatorType::Device, MemoryType::Default);
+                MemoryInfo::new(AllocationDevice::CUDA, self.device, kind.0, kind.1)
+            }
+            false => host_memory(),
+        }
+    }
+
+    /// What allocates memory of the host that is moved from and to this place: of a GPU that cannot be paged out, so that it is
+    /// read and written without a copy between.
+    fn host_allocator(&self, session: &Session) -> ort::Result<Allocator> {
+        match self.is_gpu() {
+            true => {
+                let kind = (AllocatorType::Device, MemoryType::CPUOutput);
+                Allocator::new(
+                    session,
+                    MemoryInfo::new(AllocationDevice::CUDA_PINNED, self.device, kind.0, kind.1)?,
+                )
+            }
+            false => Ok(Allocator::default()),
+        }
+    }
+}
+
+fn host_memory() -> ort::Result<MemoryInfo<'static>> {
+    MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)
+}
+
+/// A session that is run on bound values.
+pub(super) struct Graph {
+    session: Arc<Shared>,
+    model: String,
+    active: Active,
+}
+
+impl Graph {
+    /// Starts a session of a file's bytes; `path` is where the file was read from.
+    pub(super) fn start(
+        runtime: &Runtime,
+        (model, path): (&str, &Path),
+        bytes: &[u8],
+        options: &Options,
+    ) -> Result<Self, InferError> {
+        let attempt = |provider| start(runtime, path, bytes, provider, options);
+        let (session, active) =
+            choose(options.choice, model, attempt).map_err(|err| blame_model(err, model, options))?;
+        Ok(Self { session, model: model.into(), active })
+    }
+
+    /// As [`Self::start`] for a graph of ours, of which every node must run where the others do: a single one elsewhere would
+    /// move the large picture there and back.
+    pub(super) fn start_ours(
+        runtime: &Runtime,
+        name: &str,
+        bytes: &[u8],
+        options: &Options,
+    ) -> Result<Self, InferError> {
+        let graph = Self::start(runtime, (name, Path::new(name)), bytes, options)?;
+        let provider = graph.active.provider;
+        match graph.active.nodes.iter().all(|(name, _)| name == provider.runtime_name()) {
+            true => Ok(graph),
+            false => {
+                let reason = format!("of {name} it runs but a part: {}", graph.active.describe());
+                Err(InferError::Provider { name: provider.name(), reason })
+            }
+        }
+    }
+
+    pub(super) fn active(&self) -> &Active {
+        &self.active
+    }
+
+    /// Memory of the host for a tensor, zeros.
+    pub(super) fn host_tensor<T>(&self, place: Place, dims: &[usize]) -> Result<DynTensor, InferError>
+    where
+        T: PrimitiveTensorElementType + std::fmt::Debug,
+    {
+        let made = self.session.run(
+            || false,
+            |session| {
+                let allocator = place.host_allocator(session)?;
+                Tensor::<T>::new(&allocator, dims.to_vec()).map(Tensor::upcast)
+            },
+        );
+        let made = made.ok_or(InferError::Cancelled)?;
+        made.map_err(|err| self.failed(Size::new(dims[dims.len() - 1], dims[0]), one_line(&err)))
+    }
+
+    fn failed(&self, size: Size, reason: String) -> InferError {
+        InferError::Run { model: self.model.clone(), size, reason }
+    }
+
+    /// Runs it and gives every output in order. `size` is of the picture, for the error.
+    pub(super) fn run<const N: usize>(
+        &self,
+        (stop, place, size): (&Stop, Place, Size),
+        inputs: &[(&str, Source<'_>)],
+        outputs: [(&str, Target<'_>); N],
+        moved: &mut Moved,
+    ) -> Result<[DynTensor; N], InferError> {
+        let failed = |reason: String| match stop.is_cancelled() {
+            true => InferError::Cancelled,
+            false => self.failed(size, reason),
+        };
+        if stop.is_cancelled() {
+            return Err(InferError::Cancelled);
+        }
+        for (_, source) in inputs {
+            if let Source::Host(tensor) = source {
+                moved.in_bytes += bytes(tensor);
+            }
+        }
+        for (_, target) in &outputs {
+            moved.out_bytes += match target {
+                Target::Host(tensor) => bytes(tensor),
+                Target::Device => 0,
+                Target::Number => size_of::<f32>(),
+            };
+        }
+        let ran = self.session.run(
+            || stop.is_cancelled(),
+            |session| run_bound(session, stop, place, inputs, outputs).map_err(|err| failed(one_line(&err))),
+        );
+        ran.unwrap_or(Err(InferError::Cancelled))
+    }
+}
+
+fn bytes(tensor: &DynTensor) -> usize {
+    tensor.data_type().byte_size(tensor.shape().num_elements()).unwrap_or(0)
+}
+
+/// A binding is made for each run, so that it keeps no large value alive until the next.
+fn run_bound<const N: usize>(
+    session: &mut Session,
+    stop: &Stop,
+    place: Place,
+    inputs: &[(&str, Source<'_>)],
+    outputs: [(&str, Target<'_>); N],
+) -> ort::Result<[DynTensor; N]> {
+    let mut binding: IoBinding = session.create_binding()?;
+    for (name, Source::Host(tensor) | Source::Device(tensor)) in inputs {
+        binding.bind_input(*name, tensor)?;
+    }
+    let names = outputs.each_ref().map(|(name, _)| name.to_string());
+    for (name, target) in outputs {
+        match target {
+            Target::Host(tensor) => binding.bind_output(name, tensor)?,
+            Target::Device => binding.bind_output_to_device(name, &place.memory()?)?,
+            Target::Number => binding.bind_output_to_device(name, &host_memory()?)?,
+        }
+    }
+    let mut made = session.run_binding_with_options(&binding, &stop.options)?;
+    let mut values = Vec::with_capacity(N);
+    for name in &names {
+        let value = made.remove(name).ok_or_else(|| ort::Error::new(format!("it made no {name}")))?;
+        values.push(value.downcast::<DynTensorValueType>()?);
+    }
+    values.try_into().map_err(|_| ort::Error::new("it made other outputs"))
+}

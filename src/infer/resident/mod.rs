@@ -1,0 +1,312 @@
+//! The large picture kept where the network runs: it is made, blended with what was seen before and converted to samples there,
+//! and only the finished frame comes to the host.
+//!
+//! ```text
+//! input samples -> network -> levels -+-> blend -> history, for the next frame
+//!                       maps ---------+        \-> finished samples -> host
+//! ```
+//!
+//! Graphs are chained by bindings of ONNX Runtime. What stays on the device is held as a handle ([`Levels`]) that nothing here reads.
+
+mod bound;
+mod graphs;
+mod host;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use ort::memory::AllocationDevice;
+use ort::value::{DynTensor, Tensor};
+
+pub use bound::Moved;
+use bound::{Graph, Place, Source, Target};
+use graphs::Shape;
+
+use super::graph::{self, Made};
+use super::onnx::{Options, Stop, TensorSample, one_line};
+use super::precision::Precision;
+use super::provider::Active;
+use super::runtime::Runtime;
+use super::{Cancel, InferError, fp16};
+use crate::image::quads::Quads;
+use crate::image::{Size, View, ViewMut, copy, view};
+use crate::model::contract::Upscaler;
+
+/// Sides of the small picture that the blend is tried on.
+const TRIAL: Size = Size::new(16, 16);
+
+/// What holds back fine differences to the past, which it would blur.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Guard {
+    /// What is left of them where the picture moves, and what is added to that where it stands still.
+    pub kept: (f32, f32),
+    /// Pixels of motion per frame between which it comes in.
+    pub moving: (f32, f32),
+}
+
+/// A large picture on the device: floats in units of samples, `[1, 3, height, width]`.
+pub struct Levels(DynTensor);
+
+/// A network, and the history of what became of its pictures.
+pub struct Resident<S> {
+    runtime: &'static Runtime,
+    model: String,
+    scale: usize,
+    guard: Option<Guard>,
+    options: Options,
+    place: Place,
+    network: Graph,
+    finish: Graph,
+    take_in: Option<Graph>,
+    stage: Option<Stage>,
+    past: Option<Levels>,
+    stop: Arc<Stop>,
+    moved: Moved,
+    _sample: PhantomData<S>,
+}
+
+/// What is there for one size: a graph, and memory of the host that it reads and writes.
+struct Stage {
+    small: Size,
+    large: Size,
+    blend: Graph,
+    input: DynTensor,
+    maps: DynTensor,
+    finished: DynTensor,
+}
+
+impl<S: TensorSample> Resident<S> {
+    /// Loads a colour network of a factor, and tries the blend. With a guard, fine differences to the past are held back.
+    ///
+    /// # Errors
+    /// [`InferError`] in the runtime's words; [`InferError::Provider`] too where the provider runs but a part of the blend.
+    pub fn load(
+        runtime: &'static Runtime,
+        file: &Upscaler,
+        scale: usize,
+        guard: Option<Guard>,
+        options: &Options,
+    ) -> Result<Self, InferError> {
+        let refuse = |reason| InferError::Model { model: file.name.clone(), reason };
+        let halved = match options.precision {
+            Precision::Fp16 => Some(fp16::halve(file).map_err(refuse)?),
+            _ => None,
+        };
+        let spliced =
+            graph::splice(halved.as_ref().unwrap_or(file), S::BITS, Made::Levels).map_err(refuse)?;
+        let network = Graph::start(runtime, (&file.name, &file.path), &spliced, options)?;
+        let place = Place::of(network.active(), options);
+        let options = place.options(options);
+        let finish = Graph::start_ours(runtime, "facesr-finish", &graphs::finish(S::BITS), &options)?;
+        let shape = Shape { small: TRIAL, large: TRIAL.times(scale), bits: S::BITS, guard };
+        Graph::start_ours(runtime, "facesr-blend", &graphs::blend(&shape), &options)?;
+        let stop = Arc::new(Stop::new().map_err(|err| refuse(one_line(&err)))?);
+        Ok(Self {
+            runtime,
+            model: file.name.clone(),
+            scale,
+            guard,
+            options,
+            place,
+            network,
+            finish,
+            take_in: None,
+            stage: None,
+            past: None,
+            stop,
+            moved: Moved::default(),
+            _sample: PhantomData,
+        })
+    }
+
+    /// What runs the network.
+    pub fn active(&self) -> &Active {
+        self.network.active()
+    }
+
+    /// Stops a run from another thread.
+    pub fn canceller(&self) -> Arc<dyn Cancel> {
+        self.stop.clone()
+    }
+
+    /// What was moved from and to the host so far.
+    pub fn moved(&self) -> Moved {
+        self.moved
+    }
+
+    /// Forgets the past.
+    pub fn forget(&mut self) {
+        self.past = None;
+    }
+
+    /// Whether there is an output to go on from.
+    pub fn has_past(&self) -> bool {
+        self.past.is_some()
+    }
+
+    /// Runs the network on a picture of three channels, or four of which the last is left out. What it makes stays there.
+    ///
+    /// # Errors
+    /// [`InferError::NotFinite`] where it made values that are no numbers, else as an upscaler's.
+    pub fn upscale(&mut self, input: View<'_, S>) -> Result<Levels, InferError> {
+        let small = Size::of(&input);
+        self.prepare(small)?;
+        let Self { stage: Some(stage), network, stop, place, moved, .. } = self else {
+            return Err(InferError::Cancelled);
+        };
+        let failed = failed(&self.model, small);
+        host::write_samples(input, &mut stage.input).map_err(&failed)?;
+        let outputs = [(graph::LEVELS, Target::Device), (graph::FINITE, Target::Number)];
+        let inputs = [(graph::INPUT, Source::Host(&stage.input))];
+        let [levels, finite] = network.run((stop, *place, small), &inputs, outputs, moved)?;
+        let &[_, channels, height, width] = &**levels.shape() else {
+            return Err(failed(format!("it gave {} dimensions", levels.shape().len())));
+        };
+        let made = Size::new(width as usize, height as usize);
+        if made != stage.large || channels != 3 {
+            let reason = format!("it made {made} of {channels} channels instead of {}", stage.large);
+            return Err(InferError::NotAnUpscaler { model: self.model.clone(), reason });
+        }
+        let sum = finite.try_extract_scalar::<f32>().map_err(|err| failed(one_line(&err)))?;
+        if sum.is_finite() { Ok(Levels(levels)) } else { Err(InferError::NotFinite) }
+    }
+
+    /// Takes in a large picture of the host in place of what the network makes of `small`.
+    ///
+    /// # Errors
+    /// As [`Self::upscale`].
+    pub fn take_in(&mut self, picture: View<'_, S>) -> Result<Levels, InferError> {
+        let large = Size::of(&picture);
+        if self.take_in.is_none() {
+            let bytes = graphs::take_in(S::BITS);
+            let graph = Graph::start_ours(self.runtime, "facesr-take-in", &bytes, &self.options)?;
+            self.take_in = Some(graph);
+        }
+        let Self { take_in: Some(graph), stop, place, moved, .. } = self else {
+            return Err(InferError::Cancelled);
+        };
+        let mut taken = graph.host_tensor::<S>(*place, &[1, large.height, large.width, 3])?;
+        host::write_samples(picture, &mut taken).map_err(failed(&self.model, large))?;
+        let inputs = [(graphs::TAKEN, Source::Host(&taken))];
+        let [levels] = graph.run((stop, *place, large), &inputs, [(graph::LEVELS, Target::Device)], moved)?;
+        Ok(Levels(levels))
+    }
+
+    /// The output is what the network made, and remembered.
+    ///
+    /// # Errors
+    /// [`InferError`]; the output is unfinished then.
+    pub fn begin(&mut self, levels: Levels, output: ViewMut<'_, S>) -> Result<(), InferError> {
+        self.past = Some(levels);
+        self.repeat(output)
+    }
+
+    /// The last output again.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn repeat(&mut self, output: ViewMut<'_, S>) -> Result<(), InferError> {
+        let Self { stage: Some(stage), past: Some(past), finish, stop, place, moved, .. } = self else {
+            return Err(failed(&self.model, Size::of(&output.view()))("there is no output to repeat".into()));
+        };
+        let inputs = [(graphs::PAST, Source::Device(&past.0))];
+        let outputs = [(graphs::FINISHED, Target::Host(&mut stage.finished))];
+        finish.run((stop, *place, stage.large), &inputs, outputs, moved)?;
+        self.give(output)
+    }
+
+    /// Blends the past into what the network made, by maps at the input's size of the motion into the past in pixels of
+    /// the input, of the share of the past and of the speed; where nothing is past, as [`Self::begin`].
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn blend(&mut self, levels: Levels, maps: &Quads, output: ViewMut<'_, S>) -> Result<(), InferError> {
+        let Self { stage: Some(stage), past: Some(past), stop, place, moved, .. } = self else {
+            return self.begin(levels, output);
+        };
+        let failed = failed(&self.model, stage.large);
+        host::write_maps(maps, &mut stage.maps).map_err(&failed)?;
+        let inputs = [
+            (graph::LEVELS, Source::Device(&levels.0)),
+            (graphs::PAST, Source::Device(&past.0)),
+            (graphs::MAPS, Source::Host(&stage.maps)),
+        ];
+        let outputs =
+            [(graphs::HISTORY, Target::Device), (graphs::FINISHED, Target::Host(&mut stage.finished))];
+        let [history, _] = stage.blend.run((stop, *place, stage.large), &inputs, outputs, moved)?;
+        self.past = Some(Levels(history));
+        self.give(output)
+    }
+
+    /// Hands out the history, red, green and blue in units of samples, for who goes on elsewhere. It is moved to the host.
+    ///
+    /// # Errors
+    /// [`InferError`] in the runtime's words; there is no past then.
+    pub fn take_past(&mut self) -> Result<Option<Quads>, InferError> {
+        let (Some(past), Some(stage)) = (self.past.take(), &self.stage) else { return Ok(None) };
+        let failed = failed(&self.model, stage.large);
+        let on_host = past.0.to(AllocationDevice::CPU, 0).map_err(|err| failed(one_line(&err)))?;
+        let (_, levels) = on_host.try_extract_tensor::<f32>().map_err(|err| failed(one_line(&err)))?;
+        self.moved.out_bytes += size_of_val(levels);
+        Ok(Some(host::pixels(levels, stage.large)))
+    }
+
+    /// Goes on with a history that was made on the host, of pictures of `small`; one of another size is left.
+    ///
+    /// # Errors
+    /// As [`Self::take_past`].
+    pub fn give_past(&mut self, past: &Quads, small: Size) -> Result<(), InferError> {
+        self.prepare(small)?;
+        let large = small.times(self.scale);
+        self.past = None;
+        if past.size != large {
+            return Ok(());
+        }
+        let levels = host::planes(past);
+        self.moved.in_bytes += size_of_val(levels.as_slice());
+        let tensor = Tensor::from_array(([1, 3, large.height, large.width], levels));
+        let tensor = tensor.map_err(|err| failed(&self.model, large)(one_line(&err)))?;
+        self.past = Some(Levels(tensor.upcast()));
+        Ok(())
+    }
+
+    /// Copies the finished frame to where it is wanted; an alpha there stays.
+    fn give(&mut self, output: ViewMut<'_, S>) -> Result<(), InferError> {
+        let size = Size::of(&output.view());
+        let failed = failed(&self.model, size);
+        let finished = self.stage.as_ref().filter(|stage| stage.large == size);
+        let finished = finished.ok_or_else(|| failed("the output has another size".into()))?;
+        let (_, samples) =
+            finished.finished.try_extract_tensor::<S>().map_err(|err| failed(one_line(&err)))?;
+        let picture = view(samples, size, 3, size.width * 3);
+        copy(picture.ok_or_else(|| failed("it gave no picture".into()))?, output);
+        Ok(())
+    }
+
+    /// Makes ready for inputs of a size.
+    fn prepare(&mut self, small: Size) -> Result<(), InferError> {
+        if self.stage.as_ref().is_some_and(|stage| stage.small == small) {
+            return Ok(());
+        }
+        self.stage = None;
+        self.past = None;
+        let large = small.times(self.scale);
+        let shape = Shape { small, large, bits: S::BITS, guard: self.guard };
+        let blend = Graph::start_ours(self.runtime, "facesr-blend", &graphs::blend(&shape), &self.options)?;
+        let (place, host) = (self.place, &self.finish);
+        self.stage = Some(Stage {
+            small,
+            large,
+            blend,
+            input: host.host_tensor::<S>(place, &[1, small.height, small.width, 3])?,
+            maps: host.host_tensor::<f32>(place, &[small.height, small.width, 4])?,
+            finished: host.host_tensor::<S>(place, &[1, large.height, large.width, 3])?,
+        });
+        Ok(())
+    }
+}
+
+fn failed(model: &str, size: Size) -> impl Fn(String) -> InferError + use<> {
+    let model = model.to_string();
+    move |reason| InferError::Run { model: model.clone(), size, reason }
+}

@@ -1,0 +1,261 @@
+//! The large picture on the device, held to what the host makes of the same frames. Needs what `make setup` leaves in the cache;
+//! the processor is the device here.
+
+use std::path::Path;
+
+use gstfacesr::image::quads::Quads;
+use gstfacesr::image::resample::Resampler;
+use gstfacesr::image::{Picture, Sample, Size};
+use gstfacesr::infer::onnx::{OnnxNetwork, Options, TensorSample};
+use gstfacesr::infer::provider::{Choice, Provider};
+use gstfacesr::infer::resident::{Guard, Resident};
+use gstfacesr::infer::tile::{Limits, Tiler};
+use gstfacesr::infer::{InferError, runtime};
+use gstfacesr::model::contract::Upscaler as File;
+use gstfacesr::model::registry;
+use gstfacesr::temporal::Mode;
+use gstfacesr::temporal::blend::{Blend, GUARDED, KEPT};
+use gstfacesr::upscale::Upscaler;
+
+const GUARD: Guard = Guard { kept: KEPT, moving: GUARDED };
+
+fn tiny(name: &str) -> File {
+    File::read(&Path::new("models/tiny").join(format!("{name}.onnx"))).unwrap()
+}
+
+fn ort() -> &'static runtime::Runtime {
+    runtime::load(None, None).expect("`make runtime` puts ONNX Runtime into the cache")
+}
+
+fn options() -> Options {
+    Options { choice: Choice::Only(Provider::Cpu), ..Options::default() }
+}
+
+fn random(seed: usize) -> f32 {
+    let mut bits = (seed as u32).wrapping_mul(0x9e37_79b9) ^ 0x85eb_ca6b;
+    for _ in 0..3 {
+        bits = (bits ^ bits >> 15).wrapping_mul(0x2c1b_3c6d);
+    }
+    (bits >> 8) as f32 / (1 << 24) as f32
+}
+
+/// Noise over waves, other in each frame.
+fn scene<S: Sample>(size: Size, frame: usize) -> Picture<S> {
+    Picture::from_shape_fn((size.height, size.width, 3), |(y, x, c)| {
+        let wave = ((x + frame) as f32 * 0.4 + c as f32).sin() * (y as f32 * 0.3).cos() * 0.35 + 0.4;
+        S::from_f32((wave + 0.25 * random(((frame * 3 + c) * 611 + y) * 977 + x)) * S::WHITE)
+    })
+}
+
+/// Where motion of a kind leads, in pixels of the small picture.
+type Motion = fn(at: usize) -> [f32; 2];
+
+const MOTIONS: [(&str, Motion); 6] = [
+    ("none", |_| [0.0, 0.0]),
+    ("whole", |_| [3.0, -2.0]),
+    ("fractions", |_| [0.3, -1.45]),
+    ("each its own", |at| [at, at + 7].map(|at| (random(at) - 0.5) * 6.0)),
+    ("far outside", |at| [at, at + 9].map(|at| (random(at) - 0.5) * 4000.0)),
+    ("no numbers", |at| [[f32::NAN, 1.0], [0.5, f32::INFINITY], [f32::NEG_INFINITY, 0.0]][at % 3]),
+];
+
+fn maps(size: Size, motion: Motion, frame: usize) -> Quads {
+    let mut maps = Quads::new(size);
+    for y in 0..size.height {
+        for (x, map) in maps.row_mut(y).iter_mut().enumerate() {
+            let at = (frame * 1009 + y) * 331 + x;
+            let [u, v] = motion(at);
+            // From nothing of the past to nothing but it, both ends included.
+            let share = (random(at + 5) * 1.4 - 0.2).clamp(0.0, 1.0);
+            *map = [u, v, share, random(at + 11) * 3.0];
+        }
+    }
+    maps
+}
+
+/// The same network and the same past, on the host and on the device.
+struct Both<S> {
+    host: Upscaler<S>,
+    device: Resident<S>,
+    blend: Blend,
+    large: Size,
+}
+
+impl<S: TensorSample> Both<S> {
+    fn new(file: &File, small: Size, mode: Mode) -> Self {
+        let network = OnnxNetwork::<S>::load(ort(), file, &options()).unwrap();
+        let limits = Limits { pixels: 1 << 30, overlap: 0 };
+        let host = Upscaler::new(Box::new(network), Tiler::new(limits));
+        let large = small.times(host.scale());
+        let guard = (mode == Mode::Quality).then_some(GUARD);
+        let device = Resident::<S>::load(ort(), file, host.scale(), guard, &options()).unwrap();
+        Self { blend: Blend::new(small, large, mode), host, device, large }
+    }
+
+    fn picture(&self) -> Picture<S> {
+        Picture::from_elem((self.large.height, self.large.width, 3), S::from_f32(7.0))
+    }
+
+    fn begin(&mut self, input: &Picture<S>) -> [Picture<S>; 2] {
+        let (mut host, mut device) = (self.picture(), self.picture());
+        self.host.run(input.view(), host.view_mut()).unwrap();
+        self.blend.begin(&mut host.view_mut());
+        let levels = self.device.upscale(input.view()).unwrap();
+        self.device.begin(levels, device.view_mut()).unwrap();
+        [host, device]
+    }
+
+    fn blend(&mut self, input: &Picture<S>, maps: &Quads) -> [Picture<S>; 2] {
+        let (mut host, mut device) = (self.picture(), self.picture());
+        self.host.run(input.view(), host.view_mut()).unwrap();
+        self.blend.blend(maps, &mut host.view_mut());
+        let levels = self.device.upscale(input.view()).unwrap();
+        self.device.blend(levels, maps, device.view_mut()).unwrap();
+        [host, device]
+    }
+
+    fn repeat(&mut self) -> [Picture<S>; 2] {
+        let (mut host, mut device) = (self.picture(), self.picture());
+        self.blend.repeat(&mut host.view_mut());
+        self.device.repeat(device.view_mut()).unwrap();
+        [host, device]
+    }
+}
+
+/// Every operator rounds as the host does, so there is nothing to tolerate on the processor.
+fn assert_same<S: Sample>([host, device]: &[Picture<S>; 2], about: &str) {
+    let differences = host.iter().zip(device).map(|(a, b)| (a.to_f32() - b.to_f32()).abs());
+    let worst = differences.fold(0.0, f32::max);
+    assert!(host == device, "{about}: {worst} levels at most");
+}
+
+/// Several frames in a row, repetitions and a cut.
+fn check<S: TensorSample>(file: &File, size: Size, mode: Mode, motion: (&str, Motion)) {
+    let mut both = Both::<S>::new(file, size, mode);
+    for frame in 0..7 {
+        let input = scene::<S>(size, frame);
+        let about = format!("{} {size} {mode:?} {} frame {frame}", file.name, motion.0);
+        let made = match frame {
+            0 | 4 => both.begin(&input),
+            _ => both.blend(&input, &maps(size, motion.1, frame)),
+        };
+        assert_same(&made, &about);
+        let repeated = both.repeat();
+        assert_same(&[made[1].clone(), repeated[1].clone()], &about);
+    }
+}
+
+#[test]
+fn what_is_blended_on_the_device_is_what_the_host_blends_bit_for_bit() {
+    // Every factor with every motion would take minutes; each size has one.
+    let names = ["nearest-x2", "nearest-x3", "identity-x1"];
+    for (width, height) in [(16, 16), (33, 17), (1, 5), (50, 41), (7, 2)] {
+        let file = tiny(names[(width + height) % names.len()]);
+        for mode in [Mode::Balanced, Mode::Quality] {
+            for motion in MOTIONS {
+                check::<u8>(&file, Size::new(width, height), mode, motion);
+                check::<u16>(&file, Size::new(width, height), mode, motion);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_network_gives_on_the_device_what_it_gives_to_the_host() {
+    fn check<S: TensorSample>(name: &str) {
+        let file = tiny(name);
+        let mut both = Both::<S>::new(&file, Size::new(48, 32), Mode::Balanced);
+        let [host, device] = both.begin(&scene::<S>(Size::new(48, 32), 1));
+        assert_eq!(host, device, "{name}");
+    }
+    for name in ["half-x2", "fixed-x2", "multiple4-x2", "range255-x2", "nearest-x2", "bilinear-x2"] {
+        check::<u8>(name);
+        check::<u16>(name);
+    }
+}
+
+#[test]
+fn a_network_of_the_registry_gives_the_same_frames_on_the_device() {
+    let path = registry::resolve("span-x2", None, None).expect("`make models` fetches every network");
+    let file = File::read(&path).unwrap();
+    for (size, motion) in [(Size::new(67, 45), MOTIONS[2]), (Size::new(96, 64), MOTIONS[3])] {
+        check::<u8>(&file, size, Mode::Balanced, motion);
+    }
+}
+
+#[test]
+fn a_frame_moves_its_input_its_maps_and_its_finished_samples_and_nothing_else() {
+    fn check<S: TensorSample>(size: Size) {
+        let mut both = Both::<S>::new(&tiny("nearest-x2"), size, Mode::Balanced);
+        let (small, large) = (size.width * size.height, both.large.width * both.large.height);
+        let sample = size_of::<S>();
+        both.begin(&scene::<S>(size, 0));
+        for frame in 1..4 {
+            let before = both.device.moved();
+            both.blend(&scene::<S>(size, frame), &maps(size, MOTIONS[2].1, frame));
+            let after = both.device.moved();
+            assert_eq!(after.in_bytes - before.in_bytes, small * 3 * sample + small * 16);
+            // The number that tells whether all of the network's were.
+            assert_eq!(after.out_bytes - before.out_bytes, large * 3 * sample + 4);
+        }
+        let before = both.device.moved();
+        both.repeat();
+        assert_eq!(both.device.moved().in_bytes, before.in_bytes);
+        assert_eq!(both.device.moved().out_bytes - before.out_bytes, large * 3 * sample);
+    }
+    for (width, height) in [(16, 16), (33, 17)] {
+        check::<u8>(Size::new(width, height));
+        check::<u16>(Size::new(width, height));
+    }
+}
+
+#[test]
+fn values_that_are_no_numbers_are_told_and_a_picture_of_the_host_takes_their_place() {
+    let size = Size::new(20, 13);
+    let file = tiny("nan-x2");
+    let mut both = Both::<u8>::new(&file, size, Mode::Balanced);
+    let calm = |frame| scene::<u8>(size, frame).mapv(|sample| sample.min(200));
+    both.begin(&calm(0));
+    let mut input = calm(1);
+    input[(3, 4, 0)] = 255;
+    assert!(matches!(both.device.upscale(input.view()), Err(InferError::NotFinite)));
+    let resampled = Resampler::default().resize(input.view(), both.large);
+    let levels = both.device.take_in(resampled.view()).unwrap();
+    let (mut host, mut device) = (resampled.clone(), both.picture());
+    let maps = maps(size, MOTIONS[2].1, 1);
+    both.blend.blend(&maps, &mut host.view_mut());
+    both.device.blend(levels, &maps, device.view_mut()).unwrap();
+    assert_same(&[host, device], "in its place");
+    // The past was not lost by it.
+    assert_same(&both.blend(&calm(2), &maps), "after it");
+}
+
+#[test]
+fn without_a_past_a_blend_begins_and_another_size_has_none() {
+    let file = tiny("nearest-x2");
+    let size = Size::new(18, 11);
+    let mut both = Both::<u8>::new(&file, size, Mode::Balanced);
+    let maps = maps(size, MOTIONS[2].1, 1);
+    let [host, device] = both.blend(&scene(size, 0), &maps);
+    assert_eq!(host, device);
+    assert!(both.device.has_past());
+    both.device.forget();
+    let alone = Both::<u8>::new(&file, size, Mode::Balanced).begin(&scene(size, 1));
+    assert_eq!(both.blend(&scene(size, 1), &maps)[1], alone[1]);
+    both.device.upscale(scene(Size::new(9, 9), 0).view()).unwrap();
+    assert!(!both.device.has_past());
+}
+
+#[test]
+fn a_cancelled_run_ends_with_its_own_error_and_the_next_one_works() {
+    let size = Size::new(18, 11);
+    let mut both = Both::<u8>::new(&tiny("bilinear-x2"), size, Mode::Balanced);
+    both.begin(&scene(size, 0));
+    let canceller = both.device.canceller();
+    canceller.cancel();
+    assert!(matches!(both.device.upscale(scene(size, 1).view()), Err(InferError::Cancelled)));
+    let mut output = both.picture();
+    assert!(matches!(both.device.repeat(output.view_mut()), Err(InferError::Cancelled)));
+    canceller.resume();
+    both.device.upscale(scene(size, 1).view()).unwrap();
+}
