@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{BufRead, BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use gstfacesr::enhance::{Controls, Enhancer, Settings};
+use gstfacesr::enhance::{Controls, Enhancer, Residency, Settings};
 use gstfacesr::face;
 use gstfacesr::image::{Size, view, view_mut};
 use gstfacesr::infer::onnx::Options;
@@ -102,6 +102,7 @@ fn settings(model: &str, temporal: Mode, faces: face::Mode) -> Settings {
         tile_overlap: 0,
         memory_limit: 2048 << 20,
         temporal,
+        residency: Residency::Auto,
         faces: face::Settings { mode: faces, ..face::Settings::default() },
     }
 }

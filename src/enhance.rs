@@ -1,5 +1,6 @@
 //! The path of a frame, one line per stage.
 
+mod large;
 mod making;
 mod planned;
 mod threads;
@@ -22,6 +23,8 @@ use crate::model::contract::Upscaler as UpscalerFile;
 use crate::model::{ModelError, registry};
 use crate::temporal::{self, Look, Looking, Steadying};
 use crate::upscale::Upscaler;
+use large::Device;
+pub use large::{Place, Residency};
 use making::Making;
 use planned::Ahead;
 pub use planned::Planned;
@@ -48,6 +51,8 @@ pub struct Settings {
     pub memory_limit: usize,
     /// Steadying from frame to frame.
     pub temporal: temporal::Mode,
+    /// Whether large pictures stay on the device that runs the network.
+    pub residency: Residency,
     /// Faces; how networks are run and where files lie is taken from here.
     pub faces: face::Settings,
 }
@@ -130,6 +135,8 @@ pub struct Report {
     pub faces: FaceReport,
     /// What was made of outputs before, where that is asked for.
     pub reused: Option<Reused>,
+    /// Where the large picture was made.
+    pub large: Place,
     /// Time in the upscaler.
     pub upscale: Duration,
     /// Time of looking at the input.
@@ -173,6 +180,8 @@ pub struct Enhancer<S> {
     planned: Planned<S>,
     loaded: Option<Loaded>,
     light: Option<Loaded>,
+    /// Stops the network whose large pictures stay on the device.
+    device: Option<Arc<dyn Cancel>>,
     faces: FacesDone,
 }
 
@@ -202,6 +211,8 @@ pub struct Loaded {
     pub canceller: Arc<dyn Cancel>,
     /// Who else runs it.
     pub users: Users,
+    /// Why large pictures do not stay on the device, where they should and cannot.
+    pub not_resident: Option<String>,
 }
 
 impl<S: TensorSample> Enhancer<S> {
@@ -211,7 +222,13 @@ impl<S: TensorSample> Enhancer<S> {
     /// [`EnhanceError`], one line that says what to do.
     pub fn open(settings: &Settings) -> Result<Self, EnhanceError> {
         let opened = settings.model.as_ref().map(|model| open_upscaler(settings, model)).transpose()?;
-        let (upscaler, loaded) = opened.unzip();
+        let (upscaler, device, loaded) = match opened {
+            Some((upscaler, file, mut loaded)) => {
+                let device = open_device(settings, &file, &mut loaded)?;
+                (Some(upscaler), device, Some(loaded))
+            }
+            None => (None, None, None),
+        };
         let (faces, left) = open_faces(settings)?;
         let (follower, restoring) = faces.map(Faces::into_halves).unzip();
         let done = FacesDone {
@@ -220,6 +237,7 @@ impl<S: TensorSample> Enhancer<S> {
             helpers: restoring.as_ref().map(|restoring| restoring.helpers().names()).unwrap_or_default(),
             cancellers: restoring.iter().flat_map(Restoring::cancellers).collect(),
         };
+        let on_device = device.as_ref().map(Device::canceller);
         let threads = Arc::new(Threads::new(settings.options.threads)?);
         let ahead = Ahead {
             threads: threads.clone(),
@@ -232,6 +250,8 @@ impl<S: TensorSample> Enhancer<S> {
         let making = Making {
             threads,
             upscaler,
+            device,
+            place: Place::Host,
             light: None,
             steadying: Steadying::new(settings.temporal),
             restoring,
@@ -239,7 +259,15 @@ impl<S: TensorSample> Enhancer<S> {
             resampler: Resampler::default(),
         };
         let making = Arc::new(Mutex::new(making));
-        Ok(Self { ahead, making, planned: Planned::default(), loaded, light: None, faces: done })
+        Ok(Self {
+            ahead,
+            making,
+            planned: Planned::default(),
+            loaded,
+            light: None,
+            device: on_device,
+            faces: done,
+        })
     }
 
     /// Loads a network beside the other, for [`Effort::Light`], by name or path.
@@ -249,7 +277,7 @@ impl<S: TensorSample> Enhancer<S> {
     pub fn open_light(&mut self, settings: &Settings, model: &str) -> Result<(), EnhanceError> {
         self.light = None;
         self.making().light = None;
-        let (upscaler, loaded) = open_upscaler(settings, model)?;
+        let (upscaler, _, loaded) = open_upscaler(settings, model)?;
         self.making().light = Some(upscaler);
         self.light = Some(loaded);
         Ok(())
@@ -288,6 +316,7 @@ impl<S: TensorSample> Enhancer<S> {
             ahead.look(input, large, planned)?;
             return making.make(planned, input, output);
         }
+        making.choose_place(planned, Size::of(&input), large)?;
         let started = Instant::now();
         let (looked, upscaled) = std::thread::scope(|scope| {
             let beside = scope.spawn(|| ahead.look(input, large, planned));
@@ -297,7 +326,7 @@ impl<S: TensorSample> Enhancer<S> {
         looked?;
         let upscaled = upscaled?;
         planned.passed_beside(started.elapsed().saturating_sub(upscaled.time));
-        making.finish(planned, &upscaled, input, output)
+        making.finish(planned, upscaled, input, output)
     }
 
     /// The first half of [`Self::process`]: finds out about an input, of which an output of size `large` is to be made by the
@@ -391,7 +420,7 @@ impl<S> Enhancer<S> {
     /// What stops a frame that is under way on another thread: one for each network that takes long.
     pub fn cancellers(&self) -> Vec<Arc<dyn Cancel>> {
         let networks = self.loaded.iter().chain(&self.light).map(|loaded| loaded.canceller.clone());
-        networks.chain(self.faces.cancellers.iter().cloned()).collect()
+        networks.chain(self.device.clone()).chain(self.faces.cancellers.iter().cloned()).collect()
     }
 
     /// The network for frames that have no time for the other.
@@ -422,7 +451,7 @@ impl<S: TensorSample> Enhancer<S> {
 fn open_upscaler<S: TensorSample>(
     settings: &Settings,
     model: &str,
-) -> Result<(Upscaler<S>, Loaded), EnhanceError> {
+) -> Result<(Upscaler<S>, UpscalerFile, Loaded), EnhanceError> {
     let beside = settings.beside.as_deref();
     let path = registry::resolve(model, settings.factor, beside)?;
     let file = UpscalerFile::read(&path)?;
@@ -431,8 +460,24 @@ fn open_upscaler<S: TensorSample>(
     let tiler = Tiler::new(limits(settings, &file));
     let (canceller, active, users) = (network.canceller(), network.active().clone(), network.users());
     let upscaler = Upscaler::new(Box::new(network), tiler);
-    let loaded = Loaded { scale: upscaler.scale(), model: file.name, active, runtime, canceller, users };
-    Ok((upscaler, loaded))
+    let (scale, model) = (upscaler.scale(), file.name.clone());
+    let loaded = Loaded { scale, model, active, runtime, canceller, users, not_resident: None };
+    Ok((upscaler, file, loaded))
+}
+
+/// The network for large pictures that stay on the device. Who asks for nothing in particular can do without.
+fn open_device<S: TensorSample>(
+    settings: &Settings,
+    file: &UpscalerFile,
+    loaded: &mut Loaded,
+) -> Result<Option<Device<S>>, EnhanceError> {
+    match large::open(settings, loaded.runtime, file, (loaded.scale, &loaded.active)) {
+        Err(error) if settings.residency == Residency::Auto => {
+            loaded.not_resident = Some(format!("large pictures are made on the host: {error}"));
+            Ok(None)
+        }
+        opened => Ok(opened?),
+    }
 }
 
 /// The face stage, if there is anything for it to do, else why there is not.

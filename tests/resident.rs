@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use gstfacesr::enhance::{Controls, Effort, Enhancer, Place, Report, Residency, Settings};
+use gstfacesr::face;
 use gstfacesr::image::quads::Quads;
 use gstfacesr::image::resample::Resampler;
 use gstfacesr::image::{Picture, Sample, Size};
@@ -13,8 +15,8 @@ use gstfacesr::infer::tile::{Limits, Tiler};
 use gstfacesr::infer::{InferError, runtime};
 use gstfacesr::model::contract::Upscaler as File;
 use gstfacesr::model::registry;
-use gstfacesr::temporal::Mode;
 use gstfacesr::temporal::blend::{Blend, GUARDED, KEPT};
+use gstfacesr::temporal::{Look, Mode};
 use gstfacesr::upscale::Upscaler;
 
 const GUARD: Guard = Guard { kept: KEPT, moving: GUARDED };
@@ -258,4 +260,159 @@ fn a_cancelled_run_ends_with_its_own_error_and_the_next_one_works() {
     assert!(matches!(both.device.repeat(output.view_mut()), Err(InferError::Cancelled)));
     canceller.resume();
     both.device.upscale(scene(size, 1).view()).unwrap();
+}
+
+/// Frames of a clip whose picture moves and has noise, and the first of a second scene.
+const CLIP: usize = 16;
+const CUT: usize = 9;
+
+fn shot<S: Sample>(size: Size, frame: usize) -> Picture<S> {
+    let (across, down) = (frame as f32 * 0.7, frame as f32 * -0.3);
+    Picture::from_shape_fn((size.height, size.width, 3), |(y, x, c)| {
+        let (u, v) = (x as f32 + across, y as f32 + down);
+        let level = match frame < CUT {
+            true => 0.5 + 0.22 * (u * 0.21 + c as f32 * 0.3).sin() + 0.2 * (v * 0.17 - u * 0.05).cos(),
+            false if (u / 11.0).sin() * (v / 7.0).cos() > 0.1 => 0.85,
+            false => 0.1 + 0.05 * (v * 0.4).sin(),
+        };
+        S::from_f32((level + 0.03 * (random(((frame * 3 + c) * 611 + y) * 977 + x) - 0.5)) * S::WHITE)
+    })
+}
+
+fn settings(model: &str, residency: Residency, temporal: Mode) -> Settings {
+    Settings {
+        model: Some(format!("models/tiny/{model}.onnx")),
+        factor: None,
+        options: options(),
+        runtime: None,
+        beside: None,
+        tile_size: 0,
+        tile_overlap: 0,
+        memory_limit: 1 << 31,
+        temporal,
+        residency,
+        faces: face::Settings { mode: face::Mode::Off, ..face::Settings::default() },
+    }
+}
+
+/// Runs a clip, one frame of it twice, with what `controls` says of each frame.
+fn enhance<S: TensorSample>(
+    settings: &Settings,
+    (size, factor): (Size, usize),
+    controls: impl Fn(usize) -> Controls,
+) -> Vec<(Report, Picture<S>)> {
+    let mut enhancer = Enhancer::<S>::open(settings).unwrap();
+    enhancer.open_light(settings, "models/tiny/nearest-x2.onnx").unwrap();
+    let large = size.times(factor);
+    let frames = (0..CLIP).flat_map(|frame| std::iter::repeat_n(frame, if frame == 5 { 2 } else { 1 }));
+    frames
+        .enumerate()
+        .map(|(number, frame)| {
+            let mut output = Picture::from_elem((large.height, large.width, 3), S::MAX);
+            let input = shot::<S>(size, frame);
+            let report = enhancer.process(input.view(), output.view_mut(), &controls(number)).unwrap();
+            (report, output)
+        })
+        .collect()
+}
+
+/// The same looks and the same pictures; how many frames were made on the device.
+fn check_enhancers<S: TensorSample>(
+    mode: Mode,
+    model: &str,
+    sizes: (Size, usize),
+    controls: impl Fn(usize) -> Controls,
+) -> usize {
+    let device = enhance::<S>(&settings(model, Residency::Always, mode), sizes, &controls);
+    let host = enhance::<S>(&settings(model, Residency::Never, mode), sizes, &controls);
+    assert!(host.iter().all(|(report, _)| report.large == Place::Host));
+    for (number, ((here, device), (there, host))) in device.iter().zip(&host).enumerate() {
+        let about = format!("{model} {mode:?} {sizes:?} frame {number}");
+        assert_eq!(
+            (here.look, here.tiles, here.tiles_left_out),
+            (there.look, there.tiles, there.tiles_left_out)
+        );
+        assert_same(&[host.clone(), device.clone()], &about);
+    }
+    device.iter().filter(|(report, _)| report.large == Place::Device).count()
+}
+
+#[test]
+fn a_clip_with_a_cut_and_a_repetition_looks_the_same_with_its_large_picture_on_the_device() {
+    for mode in [Mode::Fast, Mode::Balanced, Mode::Quality] {
+        for size in [Size::new(80, 48), Size::new(67, 45)] {
+            for model in ["bilinear-x2", "nearest-x3"] {
+                let sizes = (size, if model == "nearest-x3" { 3 } else { 2 });
+                assert_eq!(check_enhancers::<u8>(mode, model, sizes, |_| Controls::default()), CLIP + 1);
+                assert_eq!(check_enhancers::<u16>(mode, model, sizes, |_| Controls::default()), CLIP + 1);
+            }
+        }
+    }
+    let settings = settings("bilinear-x2", Residency::Always, Mode::Balanced);
+    let made = enhance::<u8>(&settings, (Size::new(80, 48), 2), |_| Controls::default());
+    let looks = |look| made.iter().filter(|(report, _)| report.look == look).count();
+    assert_eq!(
+        (looks(Look::First { cut: true }), looks(Look::First { cut: false }), looks(Look::Repeated)),
+        (1, 1, 1)
+    );
+}
+
+#[test]
+fn a_clip_of_no_numbers_is_resampled_and_blended_the_same_on_the_device() {
+    let sizes = (Size::new(80, 48), 2);
+    let device = check_enhancers::<u8>(Mode::Balanced, "nan-x2", sizes, |_| Controls::default());
+    assert_eq!(device, CLIP + 1);
+    let settings = settings("nan-x2", Residency::Always, Mode::Balanced);
+    let made = enhance::<u8>(&settings, sizes, |_| Controls::default());
+    let left_out: usize = made.iter().map(|(report, _)| report.tiles_left_out).sum();
+    assert!(left_out > 0 && left_out < CLIP, "{left_out} frames were resampled");
+}
+
+#[test]
+fn what_the_device_cannot_do_is_done_on_the_host_with_the_same_past() {
+    let sizes = (Size::new(80, 48), 2);
+    let check = |controls: fn(usize) -> Controls| {
+        let device = check_enhancers::<u8>(Mode::Balanced, "bilinear-x2", sizes, controls);
+        assert!(device > 0 && device <= CLIP, "{device} frames on the device");
+    };
+    // The light network for some frames, another denoising, parts for some.
+    check(|number| Controls {
+        effort: if (3..5).contains(&number) { Effort::Light } else { Effort::Full },
+        input_denoise: if number > 12 { 0.5 } else { 0.0 },
+        ..Controls::default()
+    });
+    check(|number| {
+        let mut controls = Controls::default();
+        controls.temporal.reuse.amount = if number % 4 == 3 { 1.0 } else { 0.0 };
+        controls
+    });
+    check(|number| {
+        let mut controls = Controls::default();
+        controls.temporal.strength = if number == 4 { 0.0 } else { 1.0 };
+        controls
+    });
+    check(|number| Controls {
+        effort: if number == 7 { Effort::Resampled } else { Effort::Full },
+        ..Controls::default()
+    });
+}
+
+#[test]
+fn frames_that_are_not_one_run_of_a_colour_network_are_made_on_the_host() {
+    let count = |model: &str, sizes, change: fn(&mut Settings)| {
+        let mut settings = settings(model, Residency::Always, Mode::Balanced);
+        change(&mut settings);
+        let made = enhance::<u8>(&settings, sizes, |_| Controls::default());
+        made.iter().filter(|(report, _)| report.large == Place::Device).count()
+    };
+    let size = Size::new(67, 45);
+    for (model, factor) in [("luma-x2", 2), ("multiple4-x2", 2), ("fixed-x2", 2), ("nearest-x2", 3)] {
+        assert_eq!(count(model, (size, factor), |_| {}), 0, "{model}");
+    }
+    assert_eq!(count("multiple4-x2", (Size::new(68, 44), 2), |_| {}), CLIP + 1);
+    let in_tiles = |settings: &mut Settings| (settings.tile_size, settings.tile_overlap) = (40, 4);
+    assert_eq!(count("nearest-x2", (size, 2), in_tiles), 0);
+    assert_eq!(count("nearest-x2", (size, 2), |settings| settings.memory_limit = 1 << 20), 0);
+    // The processor's memory is the host's: nothing is to be gained there.
+    assert_eq!(count("nearest-x2", (size, 2), |settings| settings.residency = Residency::Auto), 0);
 }

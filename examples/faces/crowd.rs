@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use gstfacesr::enhance::{Controls, Enhancer, Settings};
+use gstfacesr::enhance::{Controls, Enhancer, Residency, Settings};
 use gstfacesr::face;
 use gstfacesr::image::{Picture, Size};
 use gstfacesr::infer::onnx::Options;
@@ -34,6 +34,7 @@ pub fn table(media: &Path, restorer: &str) -> Result<(), Box<dyn Error>> {
             tile_overlap: 0,
             memory_limit: 1 << 32,
             temporal: temporal::Mode::Off,
+            residency: Residency::Auto,
             faces: face::Settings { model: restorer.into(), most, ..face::Settings::default() },
         };
         let mut enhancer = Enhancer::<u8>::open(&settings)?;

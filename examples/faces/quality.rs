@@ -83,6 +83,7 @@ impl Stage {
             tile_overlap: 0,
             memory_limit: 1 << 32,
             temporal: if steadies { temporal::Mode::Balanced } else { temporal::Mode::Off },
+            residency: enhance::Residency::Auto,
             faces: Settings { mode, model: restorer.into(), ..Settings::default() },
         };
         Ok(Self { enhancer: Enhancer::open(&settings)?, scale, controls })

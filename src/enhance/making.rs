@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::large::{Device, Place, Runner};
 use super::planned::Planned;
 use super::threads::Threads;
 use super::{Effort, EnhanceError, Report};
@@ -13,14 +14,19 @@ use crate::image::resample::Resampler;
 use crate::image::{Sample, Size, View, ViewMut, Window, copy, rows, rows_mut};
 use crate::infer::InferError;
 use crate::infer::onnx::TensorSample;
+use crate::infer::resident::Levels;
 use crate::temporal::reuse::Refresh;
 use crate::temporal::{Look, Steadying, shadow};
-use crate::upscale::{self, Upscaler};
+use crate::upscale::Upscaler;
 
 /// Makes outputs, one after the other, and remembers them.
 pub struct Making<S> {
     pub(super) threads: Arc<Threads>,
     pub(super) upscaler: Option<Upscaler<S>>,
+    /// As `upscaler`, for frames whose large picture stays where the network runs.
+    pub(super) device: Option<Device<S>>,
+    /// Where the past is.
+    pub(super) place: Place,
     /// For frames that have no time for the other.
     pub(super) light: Option<Upscaler<S>>,
     pub(super) steadying: Steadying,
@@ -61,6 +67,8 @@ pub(super) struct Upscaled {
     /// Pixels of the input, context included, where not all were run.
     pub pixels: usize,
     pub time: Duration,
+    /// The large picture, where it stays on the device.
+    pub levels: Option<Levels>,
 }
 
 impl<S: TensorSample> Making<S> {
@@ -77,6 +85,7 @@ impl<S: TensorSample> Making<S> {
         if planned.effort() == Effort::Resampled {
             return Ok(self.resample(input, output));
         }
+        self.choose_place(planned, Size::of(&input), Size::of(&output.view()))?;
         let upscaled = match planned.look() {
             Look::Repeated => Upscaled::default(),
             _ => self.upscale(
@@ -86,7 +95,7 @@ impl<S: TensorSample> Making<S> {
                 output.view_mut(),
             )?,
         };
-        self.finish(planned, &upscaled, input, output)
+        self.finish(planned, upscaled, input, output)
     }
 
     /// Runs the network over an input, or over parts of it.
@@ -97,39 +106,74 @@ impl<S: TensorSample> Making<S> {
         input: View<'_, S>,
         output: ViewMut<'_, S>,
     ) -> Result<Upscaled, InferError> {
+        let Self { upscaler, light, device, place, .. } = self;
+        let runner = match (light, device, upscaler) {
+            (Some(light), _, _) if effort == Effort::Light => Runner::Host(light),
+            (_, Some(device), _) if *place == Place::Device => Runner::Device(device),
+            (_, _, Some(upscaler)) => Runner::Host(upscaler),
+            (_, _, None) => Runner::Nothing,
+        };
+        let (upscaler, areas, window) = match (runner, parts) {
+            (Runner::Host(upscaler), Some((Refresh::Parts(areas), window))) => (upscaler, areas, window),
+            (runner, _) => return runner.run(input, output),
+        };
         let started = Instant::now();
-        let upscaler = match &mut self.light {
-            Some(light) if effort == Effort::Light => Some(light),
-            _ => self.upscaler.as_mut(),
-        };
-        let (done, pixels) = match (upscaler, parts) {
-            (None, None) => {
-                copy(input, output);
-                (upscale::Done::default(), 0)
+        let small = Size::of(&input);
+        let done = upscaler.run_parts(input, output, areas)?;
+        let seen = areas.iter().map(|area| window.around(*area, small).size);
+        let pixels = seen.map(|size| size.width * size.height).sum();
+        let (tiles, left_out) = (done.tiles, done.left_out);
+        Ok(Upscaled { tiles, left_out, pixels, time: started.elapsed(), levels: None })
+    }
+
+    /// Large pictures stay on the device where a frame is steadied and one run of the network that is set makes it, all of it.
+    /// What was seen before comes along.
+    pub(super) fn choose_place(
+        &mut self,
+        planned: &Planned<S>,
+        small: Size,
+        large: Size,
+    ) -> Result<(), InferError> {
+        let (Some(device), Some(upscaler)) = (&mut self.device, &self.upscaler) else { return Ok(()) };
+        let stays = planned.effort() <= Effort::NoFaces
+            && planned.steadies_all()
+            && upscaler.is_one_run(small, large)
+            && device.has_room_for(large);
+        let place = if stays { Place::Device } else { Place::Host };
+        if place == self.place {
+            return Ok(());
+        }
+        self.place = place;
+        device.hand_over(place, &mut self.steadying, small)
+    }
+
+    /// What was seen before is blended in, where the large picture is.
+    fn steady(
+        &mut self,
+        planned: &Planned<S>,
+        levels: Option<Levels>,
+        output: &mut ViewMut<'_, S>,
+    ) -> Result<(), InferError> {
+        let Self { threads, steadying, device, place, .. } = self;
+        match device {
+            Some(device) if *place == Place::Device => device.steady(planned.seen(), levels, output),
+            _ => {
+                threads.run(|| steadying.steady(planned.seen(), output));
+                Ok(())
             }
-            (Some(upscaler), Some((Refresh::Parts(areas), window))) => {
-                let small = Size::of(&input);
-                let seen = areas.iter().map(|area| window.around(*area, small).size);
-                let pixels = seen.map(|size| size.width * size.height).sum();
-                (upscaler.run_parts(input, output, areas)?, pixels)
-            }
-            (Some(upscaler), _) => (upscaler.run(input, output)?, 0),
-            (None, Some(_)) => (upscale::Done::default(), 0),
-        };
-        Ok(Upscaled { tiles: done.tiles, left_out: done.left_out, pixels, time: started.elapsed() })
+        }
     }
 
     /// Steadies what the network made and lays the faces over it.
     pub(super) fn finish(
         &mut self,
         planned: &Planned<S>,
-        upscaled: &Upscaled,
+        upscaled: Upscaled,
         input: View<'_, S>,
         mut output: ViewMut<'_, S>,
     ) -> Result<Report, EnhanceError> {
         let started = Instant::now();
-        let Self { threads, steadying, .. } = self;
-        threads.run(|| steadying.steady(planned.seen(), &mut output));
+        self.steady(planned, upscaled.levels, &mut output)?;
         let blending = started.elapsed();
         let faces = self.restore_faces(planned, input, &mut output)?;
         self.pass_alpha(input, output);
@@ -139,6 +183,7 @@ impl<S: TensorSample> Making<S> {
             look: planned.look(),
             faces,
             reused: planned.reused(upscaled.pixels, Size::of(&input)),
+            large: self.place,
             upscale: upscaled.time,
             looking: planned.looking(),
             beside: planned.beside(),
@@ -149,6 +194,7 @@ impl<S: TensorSample> Making<S> {
     /// Forgets the past.
     pub(super) fn forget(&mut self) {
         self.steadying.forget();
+        self.device.iter_mut().for_each(Device::forget);
         self.restoring.iter_mut().for_each(Restoring::forget);
     }
 
@@ -194,6 +240,7 @@ impl<S: TensorSample> Making<S> {
             look: Look::Alone,
             faces: FaceReport::default(),
             reused: None,
+            large: Place::Host,
             upscale: started.elapsed(),
             looking: Duration::ZERO,
             beside: Duration::ZERO,

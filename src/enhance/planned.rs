@@ -22,6 +22,8 @@ pub struct Planned<S> {
     seen: Seen,
     looking: Duration,
     beside: Duration,
+    /// Whether its output can be steadied.
+    steadies: bool,
     /// The input as the network is to see it, where it leans on the past.
     leaning: Option<Picture<S>>,
     followed: Option<Followed>,
@@ -39,6 +41,7 @@ impl<S> Default for Planned<S> {
             seen: Seen::default(),
             looking: Duration::ZERO,
             beside: Duration::ZERO,
+            steadies: false,
             leaning: None,
             followed: None,
             history: None,
@@ -68,6 +71,11 @@ impl<S: Sample> Planned<S> {
 
     pub(super) fn seen(&self) -> &Seen {
         &self.seen
+    }
+
+    /// Whether its output is steadied, and all of it new.
+    pub(super) fn steadies_all(&self) -> bool {
+        self.steadies && self.controls.temporal.reuse.amount <= 0.0
     }
 
     pub(super) fn looking(&self) -> Duration {
@@ -149,6 +157,7 @@ impl<S: Sample> Ahead<S> {
         (planned.looking, planned.beside) = (Duration::ZERO, Duration::ZERO);
         (planned.leaning, planned.has_history) = (None, false);
         let temporal = &planned.controls.temporal;
+        planned.steadies = self.looking.works_on(small, temporal);
         if controls.effort < Effort::Resampled && self.looking.is_repeated(input, large, temporal) {
             planned.seen.look = Look::Repeated;
         }
@@ -157,7 +166,7 @@ impl<S: Sample> Ahead<S> {
             || self.threads.is_one()
             || controls.effort == Effort::Resampled
             || planned.seen.look == Look::Repeated
-            || !self.looking.works_on(small, temporal)
+            || !planned.steadies
     }
 
     /// The second step.
@@ -184,8 +193,7 @@ impl<S: Sample> Ahead<S> {
         let started = Instant::now();
         let Self { threads, looking, .. } = self;
         threads.run(|| looking.look(input, large, &planned.controls.temporal, &mut planned.seen));
-        let works = self.looking.works_on(Size::of(&input), &planned.controls.temporal);
-        if planned.controls.input_denoise > 0.0 && works {
+        if planned.controls.input_denoise > 0.0 && planned.steadies {
             planned.leaning = Some(self.looking.lean(input, planned.controls.input_denoise));
         }
         planned.looking = started.elapsed();

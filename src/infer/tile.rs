@@ -146,6 +146,11 @@ impl<S: Sample> Tiler<S> {
         along(picture.width, tile.width) * along(picture.height, tile.height)
     }
 
+    /// The size of the tiles that a picture takes.
+    pub fn tile(&self, picture: Size, input: InputSize) -> Size {
+        tile_size(picture, input, self.limits)
+    }
+
     /// Enlarges `from` into `to`. `fallback` writes the part of the result for a tile whose
     /// values were no numbers: it gets the place in `from` and the part of `to`.
     ///

@@ -2,6 +2,7 @@
 
 use super::blend::Blend;
 use super::{Look, Mode, Seen};
+use crate::image::quads::Quads;
 use crate::image::{Sample, Size, ViewMut};
 
 /// Steadies outputs, one after the other, and remembers them.
@@ -25,13 +26,25 @@ impl Steadying {
         }
     }
 
+    /// Hands out the history of the output, red, green and blue in units of samples, for who goes on elsewhere.
+    pub fn take_past(&mut self) -> Option<Quads> {
+        self.blend.take()?.into_past()
+    }
+
+    /// Goes on with a history that was made elsewhere, of outputs of inputs of size `small`.
+    pub fn give_past(&mut self, small: Size, past: &Quads) {
+        self.sizes = Some((small, past.size));
+        self.blend = Some(Blend::with_past(small, past.size, self.mode, past));
+    }
+
     /// Steadies the output of an input of which this was seen.
     pub fn steady<S: Sample>(&mut self, seen: &Seen, output: &mut ViewMut<'_, S>) {
         let sizes = (seen.maps().size, Size::of(&output.view()));
         match seen.look {
             Look::Alone => return self.forget(),
             Look::Repeated => {}
-            Look::First { .. } | Look::Compared { .. } if self.sizes == Some(sizes) => {}
+            Look::First { .. } | Look::Compared { .. }
+                if self.blend.is_some() && self.sizes == Some(sizes) => {}
             Look::First { .. } | Look::Compared { .. } => {
                 self.sizes = Some(sizes);
                 self.blend = Some(Blend::new(sizes.0, sizes.1, self.mode));

@@ -344,6 +344,7 @@ impl Settings {
             tile_overlap: self.tile_overlap as usize,
             memory_limit: self.memory_limit as usize * 1024 * 1024,
             temporal: self.temporal_mode.into(),
+            residency: enhance::Residency::Auto,
             faces: face::Settings {
                 mode: self.face_mode.into(),
                 source: self.face_source.into(),

@@ -1,0 +1,176 @@
+//! Where the large picture of a frame is made: on the host, by tiles and passes and whatever a frame takes, or
+//! kept on the device that runs the network, where only the finished frame leaves it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Settings;
+use super::making::Upscaled;
+use crate::image::resample::Resampler;
+use crate::image::{Size, View, ViewMut, copy};
+use crate::infer::onnx::TensorSample;
+use crate::infer::provider::{Active, Provider};
+use crate::infer::resident::{Guard, Levels, Resident};
+use crate::infer::runtime::Runtime;
+use crate::infer::{Cancel, InferError};
+use crate::model::contract::Upscaler as UpscalerFile;
+use crate::temporal::{Look, Mode, Seen, Steadying, blend};
+use crate::upscale::{Done, Upscaler};
+
+/// Bytes of the device that the blend takes at most for each pixel of the large picture, counted off its graph: the history,
+/// the new picture and eight sums of three colours, and seventeen numbers that say where the past is read.
+const BLEND_BYTES: usize = 196;
+
+/// Whether large pictures stay on the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Residency {
+    /// On a GPU, where a frame is steadied and made by one run of the network.
+    #[default]
+    Auto,
+    /// On every provider: for tests, the processor's own memory is no other than the host's.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// Where the large picture of a frame was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// In memory of the host.
+    #[default]
+    Host,
+    /// Where the network ran, from which only the finished frame came.
+    Device,
+}
+
+impl Place {
+    /// The name in statistics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Device => "device",
+        }
+    }
+}
+
+/// The network with its large pictures on the device.
+pub(super) struct Device<S> {
+    resident: Resident<S>,
+    resampler: Resampler,
+    /// Bytes that the blend may take.
+    memory_limit: usize,
+}
+
+/// Loads the network a second time, for large pictures that stay on the device, if they are to; else nothing.
+pub(super) fn open<S: TensorSample>(
+    settings: &Settings,
+    runtime: &'static Runtime,
+    file: &UpscalerFile,
+    (scale, active): (usize, &Active),
+) -> Result<Option<Device<S>>, InferError> {
+    let is_gpu = matches!(active.provider, Provider::Cuda | Provider::TensorRt);
+    let is_wanted = match settings.residency {
+        Residency::Auto => is_gpu,
+        Residency::Always => true,
+        Residency::Never => false,
+    };
+    if !is_wanted || file.channels != 3 || settings.temporal == Mode::Off {
+        return Ok(None);
+    }
+    let guard = Guard { kept: blend::KEPT, moving: blend::GUARDED };
+    let guard = (settings.temporal == Mode::Quality).then_some(guard);
+    let resident = Resident::load(runtime, file, scale, guard, &settings.options)?;
+    Ok(Some(Device { resident, resampler: Resampler::default(), memory_limit: settings.memory_limit }))
+}
+
+impl<S: TensorSample> Device<S> {
+    pub(super) fn canceller(&self) -> Arc<dyn Cancel> {
+        self.resident.canceller()
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.resident.forget();
+    }
+
+    /// Whether a picture of this size may be blended here.
+    pub(super) fn has_room_for(&self, large: Size) -> bool {
+        large.width * large.height <= self.memory_limit / BLEND_BYTES
+    }
+
+    /// Runs the network on all of a picture, or resamples that where it gives no numbers.
+    fn run(&mut self, input: View<'_, S>, large: Size) -> Result<(Levels, Done), InferError> {
+        match self.resident.upscale(input) {
+            Ok(levels) => Ok((levels, Done { tiles: 1, left_out: 0 })),
+            Err(InferError::NotFinite) => {
+                let resampled = self.resampler.resize(input, large);
+                Ok((self.resident.take_in(resampled.view())?, Done { tiles: 1, left_out: 1 }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What [`Steadying::steady`] does.
+    pub(super) fn steady(
+        &mut self,
+        seen: &Seen,
+        levels: Option<Levels>,
+        output: &mut ViewMut<'_, S>,
+    ) -> Result<(), InferError> {
+        match (seen.look, levels) {
+            (Look::Compared { .. }, Some(levels)) => {
+                self.resident.blend(levels, seen.maps(), output.view_mut())
+            }
+            (_, Some(levels)) => self.resident.begin(levels, output.view_mut()),
+            (_, None) => self.resident.repeat(output.view_mut()),
+        }
+    }
+
+    /// Brings the past to where the next frame is made.
+    pub(super) fn hand_over(
+        &mut self,
+        to: Place,
+        steadying: &mut Steadying,
+        small: Size,
+    ) -> Result<(), InferError> {
+        match to {
+            Place::Device => match steadying.take_past() {
+                Some(past) => self.resident.give_past(&past, small),
+                None => Ok(()),
+            },
+            Place::Host => {
+                if let Some(past) = self.resident.take_past()? {
+                    steadying.give_past(small, &past);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What enlarges a frame.
+pub(super) enum Runner<'a, S> {
+    /// Nothing: it keeps its size.
+    Nothing,
+    Host(&'a mut Upscaler<S>),
+    Device(&'a mut Device<S>),
+}
+
+impl<S: TensorSample> Runner<'_, S> {
+    /// Enlarges a picture into `output`, or where it stays on the device into what [`Upscaled`] holds.
+    pub(super) fn run(self, input: View<'_, S>, output: ViewMut<'_, S>) -> Result<Upscaled, InferError> {
+        let started = Instant::now();
+        let (levels, done) = match self {
+            Self::Nothing => {
+                copy(input, output);
+                (None, Done::default())
+            }
+            Self::Host(upscaler) => (None, upscaler.run(input, output)?),
+            Self::Device(device) => {
+                let (levels, done) = device.run(input, Size::of(&output.view()))?;
+                (Some(levels), done)
+            }
+        };
+        let (tiles, left_out) = (done.tiles, done.left_out);
+        Ok(Upscaled { tiles, left_out, pixels: 0, time: started.elapsed(), levels })
+    }
+}
