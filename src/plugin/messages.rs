@@ -8,7 +8,7 @@ use gstreamer::prelude::*;
 
 use super::face_stats::FaceStats;
 use super::stages::{Passed, Stages};
-use crate::enhance::{Effort, EnhanceError, Reused, Whole};
+use crate::enhance::{Effort, EnhanceError, Place, Reused, Whole};
 use crate::infer::InferError;
 use crate::infer::shared::Users;
 use crate::temporal::Look;
@@ -190,6 +190,8 @@ pub struct Stats {
     pub users: Option<Users>,
     effort: Effort,
     efforts: [u64; EFFORTS.len()],
+    /// Where the large picture of the last frame was made.
+    large: Place,
     /// Everything that is less than what was asked for, with its reason.
     pub fallbacks: Vec<String>,
 }
@@ -201,6 +203,7 @@ impl Stats {
         let number = self.frames;
         self.frames += 1;
         self.effort = effort;
+        self.large = report.large;
         let known = EFFORTS.iter().zip(&mut self.efforts).find(|((known, _), _)| *known == effort);
         if let Some((_, frames)) = known {
             *frames += 1;
@@ -271,6 +274,7 @@ impl Stats {
                 EFFORTS.iter().find(|(known, _)| *known == self.effort).map_or("", |(_, name)| name),
             )
             .field("efforts", efforts)
+            .field("large-picture", self.large.name())
             .build()
     }
 }

@@ -232,6 +232,9 @@ pub fn describe(loaded: Option<&Loaded>, stats: &mut Stats) {
     if !loaded.active.refused.is_empty() {
         stats.fallbacks.push(format!("{NOT_TAKEN}: {}", loaded.active.why_not_others()));
     }
+    if let Some(reason) = loaded.not_resident.as_ref().filter(|reason| !stats.fallbacks.contains(reason)) {
+        stats.fallbacks.push(reason.clone());
+    }
 }
 
 impl State {
