@@ -6,13 +6,16 @@ use divan::Bencher;
 
 use gstfacesr::flow::{Estimator, PRESETS, preset};
 use gstfacesr::image::convert::Coding;
+use gstfacesr::image::quads::Quads;
 use gstfacesr::image::resample::Resampler;
 use gstfacesr::image::{Picture, Sample, Size};
 use gstfacesr::infer::onnx::{OnnxNetwork, Options, TensorSample};
 use gstfacesr::infer::provider::{Choice, Provider};
+use gstfacesr::infer::resident::Resident;
 use gstfacesr::infer::runtime;
 use gstfacesr::infer::tile::{Limits, Tiler};
 use gstfacesr::model::contract::Upscaler as File;
+use gstfacesr::temporal::blend::Blend;
 use gstfacesr::temporal::cut::{CutDetector, THRESHOLD};
 use gstfacesr::temporal::{Controls, Look, Mode, Temporal};
 use gstfacesr::upscale::Upscaler;
@@ -126,6 +129,43 @@ fn blend(bencher: Bencher, mode: Mode) {
     let look = temporal.look(now.view(), LARGE, &Controls::default());
     assert!(matches!(look, Look::Compared { .. }));
     bencher.bench_local(|| temporal.steady(look, &mut output.view_mut()));
+}
+
+/// A network of one node and the blend behind it, its large picture on the host.
+#[divan::bench(types = [u8, u16])]
+fn large_picture_on_the_host<S: TensorSample>(bencher: Bencher) {
+    let (mut upscaler, from, mut to) =
+        (upscaler::<S>(usize::MAX), scene::<S>(SMALL, 3), scene::<S>(LARGE, 3));
+    let (mut blend, maps) = (Blend::new(SMALL, LARGE, Mode::Balanced), drifting());
+    blend.begin(&mut to.view_mut());
+    bencher.bench_local(|| {
+        upscaler.run(from.view(), to.view_mut()).expect("it runs");
+        blend.blend(&maps, &mut to.view_mut());
+    });
+}
+
+/// As above by graphs of ONNX Runtime, on the processor in place of a device.
+#[divan::bench(types = [u8, u16])]
+fn large_picture_in_graphs<S: TensorSample>(bencher: Bencher) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny/nearest-x2.onnx");
+    let file = File::read(file.as_ref()).expect("it is in the source tree");
+    let runtime = runtime::load(None, None).expect("`make runtime` fetches it");
+    let options = Options { choice: Choice::Only(Provider::Cpu), ..Options::default() };
+    let mut resident = Resident::<S>::load(runtime, &file, 2, None, &options).expect("it loads");
+    let (from, mut to, maps) = (scene::<S>(SMALL, 3), scene::<S>(LARGE, 3), drifting());
+    bencher.bench_local(|| {
+        let levels = resident.upscale(from.view()).expect("it runs");
+        resident.blend(levels, &maps, to.view_mut()).expect("it runs");
+    });
+}
+
+/// Maps of a picture that moves by parts of pixels.
+fn drifting() -> Quads {
+    let mut maps = Quads::new(SMALL);
+    for y in 0..SMALL.height {
+        maps.row_mut(y).fill([0.3, -1.4, 0.8, 1.5]);
+    }
+    maps
 }
 
 fn coloured(luma: &Array2<f32>) -> Picture<u8> {
