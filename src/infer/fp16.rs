@@ -177,11 +177,11 @@ fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> + '_ {
     bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]))
 }
 
+/// Writes a field, changed or not.
+type Change<'a> = dyn FnMut(&Field<'_>, &mut Vec<u8>) -> Result<(), String> + 'a;
+
 /// A message whose fields `change` writes, one by one.
-fn rewrite(
-    message: &[u8],
-    change: &mut dyn FnMut(&Field<'_>, &mut Vec<u8>) -> Result<(), String>,
-) -> Result<Vec<u8>, String> {
+fn rewrite(message: &[u8], change: &mut Change<'_>) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(message.len());
     for field in fields(message) {
         change(&field?, &mut out)?;

@@ -546,7 +546,7 @@ impl ObjectImpl for FaceSr {
         static PROPERTIES: Lazy<Vec<glib::ParamSpec>> = Lazy::new(|| {
             let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                 .nick("Statistics")
-                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts (the last 1000), noise (of 255), past-share, frame-ms, stages-ms (its parts), beside-ms (beside the network), reuse, faces, fallbacks, users (who share the network), effort (now), efforts (frames of each), large-picture (host or device)")
+                .blurb("Since the start: frames, model, provider, runtime, tiles, tiles-left-out, repeated, cuts, noise (of 255), past-share, frame-ms, stages-ms (its parts), beside-ms (beside the network), reuse, faces, fallbacks, users (who share the network), effort (now), efforts (frames of each), large-picture (host or device)")
                 .read_only()
                 .build();
             FaceSr::derived_properties().iter().cloned().chain([stats]).collect()
