@@ -145,7 +145,7 @@ fn caps_that_change_find_every_frame_of_the_caps_before_gone() {
         assert_eq!(bench.made().width() as usize, 2 * width);
         let frames = made(&mut bench);
         assert_eq!(frames.len(), 5);
-        let samples = 2 * width as usize * 32 * if format == VideoFormat::Rgb { 6 } else { 3 } / 2;
+        let samples = 2 * width * 32 * if format == VideoFormat::Rgb { 6 } else { 3 } / 2;
         assert!(frames.iter().all(|(_, made)| made.len() == samples));
     }
     assert_eq!(bench.complaints(), [""; 0]);

@@ -82,6 +82,11 @@ impl Faces {
         self
     }
 
+    /// The half that follows.
+    pub fn follower(&mut self) -> &mut Follower {
+        &mut self.follower
+    }
+
     /// See [`Follower::reset`].
     pub fn reset(&mut self) {
         self.follower.reset();

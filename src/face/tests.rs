@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::align::{Window, aligned, upright};
 use super::crop::{Crop, Frame, resized, side};
 use super::detect::{Detection, Landmarks};
-use super::faces::restore_each;
 use super::geometry::{Point, Rect};
 use super::mask::{MIDDLE, REACH};
 use super::restore::Restorer;
+use super::restoring::restore_each;
 use super::{Controls, FaceError, Faces, Settings};
 use crate::image::{Picture, Sample, Size};
 use crate::infer::{Cancel, InferError};
@@ -254,7 +254,7 @@ fn a_face_that_comes_later_fades_in_and_out_without_a_step() {
 fn a_face_that_is_not_seen_is_waited_for_half_a_second_at_every_rate() {
     for (rate, coast) in [(0.5, 1), (10.0, 5), (23.976, 12), (30.0, 15), (240.0, 120)] {
         let mut faces = stage(bright, false);
-        faces.set_frame_rate(rate);
+        faces.follower().set_frame_rate(rate);
         frame::<u8>(&mut faces, &[face(60.0, 45.0, 50.0, 0.95)], &Controls::default(), 1);
         for missed in 1..coast + 5 {
             let (_, _, report) = frame::<u8>(&mut faces, &[], &Controls::default(), 1);

@@ -408,8 +408,10 @@ mod tests {
         picture
     }
 
+    type Motion = fn(usize, usize) -> (f32, f32);
+
     /// Motion of a pixel: everywhere the same, slowly more, a step, and whatever there is, NaN too.
-    const MOTIONS: [fn(usize, usize) -> (f32, f32); 8] = [
+    const MOTIONS: [Motion; 8] = [
         |_, _| (0.0, 0.0),
         |_, _| (1.25, -0.75),
         |x, y| (0.02 * x as f32 - 0.1, 0.03 * y as f32 - 0.05 * x as f32),

@@ -241,7 +241,8 @@ mod tests {
         let values = [0.1_f32, -2.5, 65504.0, 1e-7];
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let expected: Vec<u8> = values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect();
-        let head = proto::Tensor { dims: vec![4], data_type: 1, float_data: vec![], name: "weights".into() };
+        let head =
+            proto::Tensor { dims: vec![4], data_type: 1, name: "weights".into(), ..Default::default() };
         let unpacked = values
             .iter()
             .flat_map(|value| [&[(TENSOR_FLOATS << 3 | 5) as u8][..], &value.to_le_bytes()].concat());
@@ -263,12 +264,12 @@ mod tests {
     fn what_cannot_be_rounded_is_refused_with_the_reason() {
         let whole_numbers = halve(&read("models/trained/facesr-live-x2-int8.onnx")).unwrap_err();
         assert!(whole_numbers.contains("whole numbers") && whole_numbers.contains("precision=fp32"));
-        let mut large = proto::Tensor { dims: vec![1], data_type: 1, float_data: vec![], name: "w".into() }
+        let mut large = proto::Tensor { dims: vec![1], data_type: 1, name: "w".into(), ..Default::default() }
             .encode_to_vec();
         put(&mut large, TENSOR_RAW, &70_000_f32.to_le_bytes());
         assert!(round(&large).unwrap_err().contains("70000"));
         let mut elsewhere =
-            proto::Tensor { dims: vec![1], data_type: 1, float_data: vec![], name: "w".into() }
+            proto::Tensor { dims: vec![1], data_type: 1, name: "w".into(), ..Default::default() }
                 .encode_to_vec();
         elsewhere.extend([(TENSOR_LOCATION << 3) as u8, 1]);
         assert!(round(&elsewhere).unwrap_err().contains("file of their own"));

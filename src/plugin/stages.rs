@@ -19,9 +19,12 @@ pub struct Passed {
     pub whole: Duration,
 }
 
+/// The time that a stage made a frame wait.
+type Waited = fn(&Passed) -> Duration;
+
 /// Stages in the order of a frame's way, and the time that each made the frame wait. What passes beside another is left out, so
 /// that they add up.
-const STAGES: [(&str, fn(&Passed) -> Duration); 7] = [
+const STAGES: [(&str, Waited); 7] = [
     ("read", |passed| passed.reading),
     ("motion", |passed| passed.report.looking.saturating_sub(passed.report.beside)),
     ("upscale", |passed| passed.report.upscale),
@@ -70,6 +73,7 @@ impl Stages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enhance::Place;
     use crate::face::FaceReport;
     use crate::temporal::Look;
 
@@ -84,6 +88,7 @@ mod tests {
             look: Look::Alone,
             faces,
             reused: None,
+            large: Place::Host,
             upscale: time,
             looking: time + Duration::from_millis(beside),
             beside: Duration::from_millis(beside),

@@ -336,14 +336,14 @@ fn enlarge(from: &[f32], across: &[Place], to: &mut [f32]) {
 fn enlarge_by<const SCALE: usize>(from: &[f32], to: &mut [f32]) {
     let last = SCALE as f32 * 2.0;
     for (columns, to) in from.windows(3).zip(to.as_chunks_mut::<SCALE>().0) {
-        for phase in 0..SCALE {
+        for (phase, to) in to.iter_mut().enumerate() {
             // Odd eighths or quarters of a pixel, of which no bit is lost.
             let beyond = (2 * phase + 1) as f32 / last - 0.5;
             let (before, behind, share) = match beyond < 0.0 {
                 true => (columns[0], columns[1], 1.0 + beyond),
                 false => (columns[1], columns[2], beyond),
             };
-            to[phase] = before + share * (behind - before);
+            *to = before + share * (behind - before);
         }
     }
 }

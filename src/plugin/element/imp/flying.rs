@@ -89,10 +89,9 @@ impl FaceSr {
     /// Pushes every frame in flight.
     pub(super) fn drain(&self) {
         while self.in_flight() > 0 {
-            match self.land() {
+            if let Ok(Some(output)) = self.land() {
                 // Whoever pushes the next frame is told what became of this one.
-                Ok(Some(output)) => drop(self.obj().src_pad().push(output)),
-                Ok(None) | Err(_) => {}
+                let _ = self.obj().src_pad().push(output);
             }
         }
     }
