@@ -44,7 +44,10 @@ fn made(bench: &mut Bench) -> Vec<(Option<gst::ClockTime>, Vec<u32>)> {
 fn flying(frames: usize, network: &str, properties: &[(&str, &str)]) -> Bench {
     let frames = frames.to_string();
     let properties: Vec<_> = properties.iter().copied().chain([("frames-in-flight", &*frames)]).collect();
-    Bench::new(network, &properties)
+    let mut bench = Bench::new(network, &properties);
+    // Or less would be done for frames whose times are not those of the clock.
+    bench.harness.set_live(false);
+    bench
 }
 
 #[test]
@@ -252,7 +255,8 @@ fn a_seek_that_is_not_flushing_and_frames_far_apart_begin_anew_as_without_any_in
         bench.harness.push_event(gst::event::Eos::new());
         let reuse = bench.stats().get::<gst::Structure>("reuse").unwrap();
         let whole = reuse.get::<gst::Structure>("whole").unwrap();
-        assert!(whole.get::<u64>("begins").unwrap() >= 4, "it begins four times");
+        let begins = whole.get::<u64>("begins").unwrap();
+        assert!(begins >= 4, "{ahead} ahead, it begins {begins} times: {reuse}");
         made(&mut bench)
     };
     let expected = run(0);

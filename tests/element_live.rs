@@ -309,7 +309,7 @@ fn every_preset_loads_and_sets_what_its_file_says() {
                     settings += 1;
                 }
             }
-            assert!(presets == 5 && settings >= 15, "{presets} {settings}");
+            assert!(presets == 6 && settings >= 18, "{presets} {settings}");
         },
     );
     if let Some(output) = child {

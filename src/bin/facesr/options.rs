@@ -13,7 +13,8 @@ use crate::presets;
 #[derive(Args, Debug, Clone, Default)]
 #[command(next_help_heading = "Enhancement")]
 pub struct ElementOptions {
-    /// Settings for a kind of footage: film-archive, vhs, animation, webcam or live-low-latency; other options go before
+    /// Settings for a kind of footage: film-archive, vhs, animation, webcam, live-low-latency or heavy-network; other options
+    /// go before
     #[arg(long, value_name = "NAME")]
     pub preset: Option<String>,
     /// Network that upscales: a name from `facesr models` or the path of an ONNX file [default: auto]

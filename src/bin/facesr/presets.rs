@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn every_preset_named_in_the_help_has_settings_and_another_is_refused_with_all_names() {
-        let names = ["live-low-latency", "webcam", "film-archive", "vhs", "animation"];
+        let names = ["live-low-latency", "webcam", "film-archive", "vhs", "animation", "heavy-network"];
         for name in names {
             let settings = settings(name).unwrap();
             assert!(!settings.is_empty() && settings.iter().all(|(property, _)| !property.starts_with('_')));

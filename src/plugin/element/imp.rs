@@ -349,7 +349,8 @@ impl FaceSr {
         *self.ladder.lock().unwrap() = ladder;
         // What a frame may take, where it does not wait for anybody, and those that it waits for.
         let flying = live::frame(input) * u64::from(settings.frames_in_flight);
-        let latency = (!self.obj().is_passthrough()).then(|| frame.unwrap_or_default() + flying);
+        let latency = Some(frame.unwrap_or_default() + flying)
+            .filter(|latency| !latency.is_zero() && !self.obj().is_passthrough());
         if std::mem::replace(&mut *self.latency.lock().unwrap(), latency) != latency {
             let message = gst::message::Latency::builder().src(&*self.obj()).build();
             // Fails only for an element without a bus, which nobody listens to.

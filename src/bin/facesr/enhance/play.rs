@@ -64,7 +64,7 @@ fn watch(graph: &Graph, input: &Input, progress: &mut Progress) -> Result<Vec<St
             }
             gst::MessageView::Error(error) => match judge(graph, input, error) {
                 // The rest of a damaged file is lost, but not what came before.
-                Err(Failure::Input(line)) if graph.counts.enhanced() > 0 => {
+                Err(Failure::Input(line)) if graph.counts.decoded() > 0 => {
                     if damage.is_none() {
                         drain(graph);
                     }
