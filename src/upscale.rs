@@ -151,7 +151,7 @@ impl<S: Sample> Upscaler<S> {
         is_plain && self.tiler.tile(from, self.network.input_size()) == from
     }
 
-    /// As [`Self::run`] for parts of the picture, where [`Self::window`] allows it; the rest of `to` is left alone.
+    /// As [`Self::run`] for parts of the picture, where [`Parts::window`] allows it; the rest of `to` is left alone.
     ///
     /// # Errors
     /// As [`Self::run`].

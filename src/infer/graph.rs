@@ -24,7 +24,7 @@ use crate::model::proto;
 pub const INPUT: &str = "facesr/samples";
 /// Name of the enlarged samples.
 pub const OUTPUT: &str = "facesr/enlarged";
-/// Name of the enlarged picture as floats in units of samples, whole numbers, [1,C,sH,sW].
+/// Name of the enlarged picture as floats in units of samples, whole numbers, `[1,C,sH,sW]`.
 pub const LEVELS: &str = "facesr/levels";
 /// Name of the number that is finite if and only if every value of the network was.
 pub const FINITE: &str = "facesr/finite";
