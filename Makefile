@@ -113,7 +113,8 @@ test-providers: system
 	@case $$(uname -m) in x86_64) $(PYTHON) models/fetch.py --cache "$(CACHE)/providers" --only runtime openvino ;; esac
 
 test-rust: setup metrics test-providers build
-	FACESR_PLUGIN_DIR="$(CURDIR)/$(PLUGIN_DIR)" cargo test --release --locked --no-fail-fast
+	@# Examples are compiled by `make lint`, and built by what runs them.
+	FACESR_PLUGIN_DIR="$(CURDIR)/$(PLUGIN_DIR)" cargo test --release --locked --no-fail-fast --lib --bins --tests
 
 test-python: setup build
 	@$(MAKE) --no-print-directory $(TEST_VENV)/ready
