@@ -89,6 +89,30 @@ fn frames_in_flight_are_the_same_ones_in_the_same_order_and_as_late_as_is_told()
 }
 
 #[test]
+fn the_frame_that_is_discontinuous_says_so_and_no_other() {
+    for ahead in [0, 1, 3] {
+        let mut bench = flying(ahead, "nearest-x2", &[]);
+        let input = info(VideoFormat::Rgb, 32, 24);
+        bench.info(&input);
+        for t in 0..12 {
+            let mut buffer = scene(&input, t);
+            if t == 7 {
+                buffer.get_mut().unwrap().set_flags(gst::BufferFlags::DISCONT);
+            }
+            bench.harness.push(buffer).unwrap();
+        }
+        bench.harness.push_event(gst::event::Eos::new());
+        let pulled: Vec<_> = std::iter::from_fn(|| bench.harness.try_pull()).collect();
+        assert_eq!(pulled.len(), 12);
+        for (t, buffer) in pulled.iter().enumerate() {
+            assert_eq!((buffer.pts(), buffer.duration()), (Some(FRAME * t as u64), Some(FRAME)));
+            let is_marked = buffer.flags().contains(gst::BufferFlags::DISCONT);
+            assert_eq!(is_marked, t == 0 || t == 7, "{ahead} ahead, frame {t}");
+        }
+    }
+}
+
+#[test]
 fn what_comes_after_frames_goes_on_after_them() {
     for ahead in [1, 3] {
         let mut bench = flying(ahead, "nearest-x2", &[]);

@@ -38,6 +38,10 @@ impl FaceSr {
 
     /// Lets a frame be made on another thread.
     pub(super) fn launch(&self, input: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        // The base class marks whatever comes out next.
+        if input.flags().contains(gst::BufferFlags::DISCONT) {
+            self.drain();
+        }
         let formats = self.formats.lock().unwrap().clone();
         let (from, to) = formats.ok_or(gst::FlowError::NotNegotiated)?;
         let output = match self.parent_prepare_output_buffer(InputBuffer::Readable(&input))? {
@@ -58,16 +62,13 @@ impl FaceSr {
         };
         let effort = controls.effort;
         let job = move || Arrived { landed: job(), input, effort };
-        let mut flight = self.flight.lock().unwrap();
-        if flight.is_none() {
-            *flight = Some(Flight::start().map_err(|error| {
-                self.fail(Failure::Frame(format!("frames cannot be in flight, there is no thread: {error}")));
-                gst::FlowError::Error
-            })?);
-        }
-        if let Some(flight) = &mut *flight {
-            flight.send(Box::new(job));
-        }
+        let flight = self.flight.lock().unwrap().take();
+        let mut flight = flight.map_or_else(Flight::start, Ok).map_err(|error| {
+            self.fail(Failure::Frame(format!("frames cannot be in flight, there is no thread: {error}")));
+            gst::FlowError::Error
+        })?;
+        flight.send(Box::new(job));
+        *self.flight.lock().unwrap() = Some(flight);
         Ok(gst::FlowSuccess::Ok)
     }
 
