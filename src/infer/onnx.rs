@@ -95,12 +95,7 @@ impl<S: TensorSample> OnnxNetwork<S> {
     pub fn load(runtime: &Runtime, model: &Upscaler, options: &Options) -> Result<Self, InferError> {
         let name = model.name.clone();
         let refuse = |reason| InferError::Model { model: name.clone(), reason };
-        let halved = match options.precision {
-            Precision::Fp16 => Some(fp16::halve(model).map_err(refuse)?),
-            _ => None,
-        };
-        let spliced =
-            graph::splice(halved.as_ref().unwrap_or(model), S::BITS, Made::Samples).map_err(refuse)?;
+        let spliced = prepare::<S>(model, Made::Samples, options).map_err(refuse)?;
         let attempt = |provider| start(runtime, &model.path, &spliced, provider, options);
         let (session, active) =
             choose(options.choice, &name, attempt).map_err(|err| blame_model(err, &name, options))?;
@@ -253,6 +248,14 @@ pub fn try_provider(runtime: &Runtime, provider: Provider) -> Result<Active, Str
         Ok(loaded) => Ok(loaded.active().clone()),
         Err(InferError::Provider { reason, .. }) => Err(reason),
         Err(err) => Err(err.to_string()),
+    }
+}
+
+/// A network's file for samples, as exact as is asked for.
+pub(super) fn prepare<S: Sample>(model: &Upscaler, made: Made, options: &Options) -> Result<Vec<u8>, String> {
+    match options.precision {
+        Precision::Fp16 => graph::splice(&fp16::halve(model)?, S::BITS, made),
+        _ => graph::splice(model, S::BITS, made),
     }
 }
 

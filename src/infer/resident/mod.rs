@@ -23,11 +23,10 @@ use bound::{Graph, Place, Source, Target};
 use graphs::Shape;
 
 use super::graph::{self, Made};
-use super::onnx::{Options, Stop, TensorSample, one_line};
-use super::precision::Precision;
+use super::onnx::{Options, Stop, TensorSample, one_line, prepare};
 use super::provider::Active;
 use super::runtime::Runtime;
-use super::{Cancel, InferError, fp16};
+use super::{Cancel, InferError};
 use crate::image::quads::Quads;
 use crate::image::{Size, View, ViewMut, copy, view};
 use crate::model::contract::Upscaler;
@@ -88,12 +87,7 @@ impl<S: TensorSample> Resident<S> {
         options: &Options,
     ) -> Result<Self, InferError> {
         let refuse = |reason| InferError::Model { model: file.name.clone(), reason };
-        let halved = match options.precision {
-            Precision::Fp16 => Some(fp16::halve(file).map_err(refuse)?),
-            _ => None,
-        };
-        let spliced =
-            graph::splice(halved.as_ref().unwrap_or(file), S::BITS, Made::Levels).map_err(refuse)?;
+        let spliced = prepare::<S>(file, Made::Levels, options).map_err(refuse)?;
         let network = Graph::start(runtime, (&file.name, &file.path), &spliced, options)?;
         let place = Place::of(network.active(), options);
         let options = place.options(options);

@@ -223,7 +223,7 @@ fn no_frame() -> Failure {
 
 /// Tells the statistics what runs.
 pub fn describe(loaded: Option<&Loaded>, stats: &mut Stats) {
-    stats.fallbacks.retain(|line| !line.starts_with(NOT_TAKEN));
+    stats.fallbacks.retain(|line| !line.starts_with(NOT_TAKEN) && !line.starts_with(NOT_RESIDENT));
     let Some(loaded) = loaded else { return };
     stats.model = loaded.model.clone();
     stats.users = Some(loaded.users.clone());
@@ -232,9 +232,7 @@ pub fn describe(loaded: Option<&Loaded>, stats: &mut Stats) {
     if !loaded.active.refused.is_empty() {
         stats.fallbacks.push(format!("{NOT_TAKEN}: {}", loaded.active.why_not_others()));
     }
-    if let Some(reason) = loaded.not_resident.as_ref().filter(|reason| !stats.fallbacks.contains(reason)) {
-        stats.fallbacks.push(reason.clone());
-    }
+    stats.fallbacks.extend(loaded.not_resident.iter().map(|reason| format!("{NOT_RESIDENT}: {reason}")));
 }
 
 impl State {
@@ -387,3 +385,5 @@ impl State {
 
 /// How the entry of `fallbacks` begins that says why `auto` passed providers over.
 pub const NOT_TAKEN: &str = "providers not taken";
+/// How the entry begins that says why large pictures leave the device.
+const NOT_RESIDENT: &str = "large pictures are made on the host";
