@@ -118,6 +118,24 @@ mod tests {
     }
 
     #[test]
+    fn of_what_passes_beside_looking_comes_first_and_then_finding_faces() {
+        let ms = Duration::from_millis;
+        for (beside, motion, detect) in
+            [(0, 3.0, 5.0), (2, 1.0, 5.0), (3, 0.0, 5.0), (6, 0.0, 2.0), (8, 0.0, 0.0)]
+        {
+            let mut frame = passed(0, 0, 0);
+            frame.report.looking = ms(3);
+            frame.report.faces.detecting = ms(5);
+            frame.report.beside = ms(beside);
+            let mut sums = Stages::default();
+            sums.count(&frame);
+            let (_, _, stages) = sums.means(1);
+            let told = ["motion", "detect"].map(|name| stages.get::<f64>(name).unwrap());
+            assert!((told[0] - motion).abs() < 1e-6 && (told[1] - detect).abs() < 1e-6, "{beside}: {told:?}");
+        }
+    }
+
+    #[test]
     fn clocks_that_disagree_leave_nothing_over_rather_than_less_than_nothing() {
         let mut sums = Stages::default();
         sums.count(&Passed { whole: Duration::ZERO, ..passed(5, 0, 0) });

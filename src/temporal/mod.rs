@@ -3,6 +3,7 @@
 pub mod blend;
 pub mod cut;
 mod looking;
+mod maps;
 pub mod noise;
 pub mod parts;
 pub mod reuse;
