@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gstreamer as gst;
-use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use serde_json::{Map, Value, json};
 
@@ -23,6 +22,11 @@ use gstfacesr::infer::onnx::{OnnxNetwork, Options};
 use gstfacesr::infer::runtime;
 use gstfacesr::model::contract::Upscaler;
 use gstfacesr::model::registry;
+
+#[path = "common/passage.rs"]
+mod passage;
+
+use passage::Passage;
 
 /// Frames at the start that do not count: the first has no past, and both find memory.
 const FIRST: usize = 2;
@@ -38,67 +42,27 @@ fn main() -> Result<(), Box<dyn Error>> {
             return Err(format!("not six words: `{line}`").into());
         };
         let size = Size::new(width.parse()?, height.parse()?);
-        let element = format!("facesr name=facesr qos=false {}", properties.replace(',', " "));
+        let element = format!("qos=false {}", properties.replace(',', " "));
         println!("{}", profile(size, kind == "live", every.parse()?, &element, &std::fs::read(inputs)?)?);
         std::io::stdout().flush()?;
     }
     Ok(())
 }
 
-/// A pipeline that takes a frame and gives one.
-struct Passage {
-    pipeline: gst::Pipeline,
-    source: gst_app::AppSrc,
-    sink: gst_app::AppSink,
-    facesr: gst::Element,
-}
-
-impl Passage {
-    fn new(info: &gst_video::VideoInfo, is_live: bool, element: &str) -> Result<Self, Box<dyn Error>> {
-        let text = format!(
-            "appsrc name=source format=time is-live={is_live} ! {element} ! appsink name=sink sync=false"
-        );
-        let pipeline = gst::parse::launch(&text)?.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?;
-        let part = |name: &str| pipeline.by_name(name).ok_or("an element is missing");
-        let source = part("source")?.downcast::<gst_app::AppSrc>().map_err(|_| "no source")?;
-        let sink = part("sink")?.downcast::<gst_app::AppSink>().map_err(|_| "no sink")?;
-        let facesr = part("facesr")?;
-        source.set_caps(Some(&info.to_caps()?));
-        pipeline.set_state(gst::State::Playing)?;
-        Ok(Self { pipeline, source, sink, facesr })
+/// Sums over all frames so far, in milliseconds, by name.
+fn sums(passage: &Passage) -> Result<Map<String, Value>, Box<dyn Error>> {
+    let stats = passage.stats();
+    let frames = stats.get::<u64>("frames")?;
+    let stages = stats.get::<gst::Structure>("stages-ms")?;
+    let mut sums = Map::new();
+    for (name, mean) in stages.iter() {
+        sums.insert(name.to_string(), json!(mean.get::<f64>()? * frames as f64));
     }
-
-    fn pass(&self, samples: &[u8], number: usize) -> Result<(), Box<dyn Error>> {
-        let mut buffer = gst::Buffer::from_mut_slice(samples.to_vec());
-        let writable = buffer.get_mut().ok_or("a new buffer is shared")?;
-        writable.set_pts(gst::ClockTime::from_mseconds(40 * number as u64));
-        writable.set_duration(gst::ClockTime::from_mseconds(40));
-        self.source.push_buffer(buffer)?;
-        self.sink.pull_sample()?;
-        Ok(())
+    for name in ["frame-ms", "beside-ms"] {
+        sums.insert(name.into(), json!(stats.get::<f64>(name)? * frames as f64));
     }
-
-    /// Sums over all frames so far, in milliseconds, by name.
-    fn sums(&self) -> Result<Map<String, Value>, Box<dyn Error>> {
-        let stats = self.facesr.property::<gst::Structure>("stats");
-        let frames = stats.get::<u64>("frames")?;
-        let stages = stats.get::<gst::Structure>("stages-ms")?;
-        let mut sums = Map::new();
-        for (name, mean) in stages.iter() {
-            sums.insert(name.to_string(), json!(mean.get::<f64>()? * frames as f64));
-        }
-        for name in ["frame-ms", "beside-ms"] {
-            sums.insert(name.into(), json!(stats.get::<f64>(name)? * frames as f64));
-        }
-        sums.insert("restored".into(), json!(stats.get::<gst::Structure>("faces")?.get::<u64>("restored")?));
-        Ok(sums)
-    }
-}
-
-impl Drop for Passage {
-    fn drop(&mut self) {
-        let _ = self.pipeline.set_state(gst::State::Null);
-    }
+    sums.insert("restored".into(), json!(stats.get::<gst::Structure>("faces")?.get::<u64>("restored")?));
+    Ok(sums)
 }
 
 fn profile(
@@ -108,18 +72,16 @@ fn profile(
     element: &str,
     frames: &[u8],
 ) -> Result<Value, Box<dyn Error>> {
-    let info =
-        gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, size.width as u32, size.height as u32)
-            .fps(gst::Fraction::new(25, 1))
-            .build()?;
-    let passage = Passage::new(&info, is_live, element)?;
+    let source = format!("is-live={is_live}");
+    let passage = Passage::start(gst_video::VideoFormat::I420, size, (&source, element))?;
     let mut alone = None;
     let mut before = Map::new();
     let (mut bare, mut runs, mut count) = (Duration::ZERO, 0, 0);
-    for (number, samples) in frames.chunks_exact(info.size()).enumerate() {
-        passage.pass(samples, number)?;
+    for (number, samples) in frames.chunks_exact(size.width * size.height * 3 / 2).enumerate() {
+        passage.source.push_buffer(passage.frame(samples, number)?)?;
+        passage.sink.pull_sample()?;
         if number + 1 == FIRST {
-            before = passage.sums()?;
+            before = sums(&passage)?;
         }
         count = (number + 1).saturating_sub(FIRST);
         if number % every == 0 {
@@ -137,7 +99,7 @@ fn profile(
             }
         }
     }
-    let after = passage.sums()?;
+    let after = sums(&passage)?;
     let number =
         |sums: &Map<String, Value>, name: &str| sums.get(name).and_then(Value::as_f64).unwrap_or(0.0);
     let mean = |name: &str| (number(&after, name) - number(&before, name)) / f64::from(count.max(1) as u32);
@@ -146,7 +108,7 @@ fn profile(
         .filter(|name| !name.ends_with("-ms") && *name != "restored")
         .map(|name| (name.clone(), json!(mean(name))))
         .collect();
-    let stats = passage.facesr.property::<gst::Structure>("stats");
+    let stats = passage.stats();
     Ok(json!({
         "model": stats.get::<String>("model")?,
         "provider": stats.get::<String>("provider")?,
@@ -161,7 +123,7 @@ fn profile(
 
 /// The element's network, in a session that it shares with it.
 fn network_of(passage: &Passage) -> Result<OnnxNetwork<u8>, Box<dyn Error>> {
-    let model: String = passage.facesr.property::<gst::Structure>("stats").get("model")?;
+    let model: String = passage.stats().get("model")?;
     let file = Upscaler::read(&registry::resolve(&model, None, None)?)?;
     let threads = passage.facesr.property::<u32>("threads") as usize;
     let options = Options { threads, ..Options::default() };

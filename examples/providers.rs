@@ -15,9 +15,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use gst::prelude::*;
 use gstreamer as gst;
-use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use serde_json::{Value, json};
 
@@ -30,6 +28,11 @@ use gstfacesr::infer::provider::{Choice, Provider};
 use gstfacesr::infer::runtime;
 use gstfacesr::model::contract::Upscaler;
 use gstfacesr::model::registry;
+
+#[path = "common/passage.rs"]
+mod passage;
+
+use passage::Passage;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -183,28 +186,12 @@ fn element(
     let mut network = load(model, provider)?;
     let (choice, precision) = parse_provider(provider)?;
     let face_mode = if faces > 0 { "auto" } else { "off" };
-    let pipeline = gst::parse::launch(&format!(
-        "appsrc name=source format=time ! facesr name=facesr model={model} execution-provider={} precision={} face-mode={face_mode} {properties} ! appsink name=sink sync=false",
+    let element = format!(
+        "model={model} execution-provider={} precision={} face-mode={face_mode} {properties}",
         choice.name(),
         precision.name()
-    ))?;
-    let pipeline = pipeline.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?;
-    let part = |name: &str| pipeline.by_name(name).ok_or("an element is missing");
-    let source = part("source")?.downcast::<gst_app::AppSrc>().map_err(|_| "no source")?;
-    let sink = part("sink")?.downcast::<gst_app::AppSink>().map_err(|_| "no sink")?;
-    let info =
-        gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, size.width as u32, size.height as u32)
-            .fps(gst::Fraction::new(25, 1))
-            .build()?;
-    source.set_caps(Some(&info.to_caps()?));
-    if pipeline.set_state(gst::State::Playing).is_err() {
-        let message = pipeline.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
-        let text = match message.as_ref().map(|message| message.view()) {
-            Some(gst::MessageView::Error(error)) => error.error().to_string(),
-            _ => "the pipeline does not start".into(),
-        };
-        return Err(text.into());
-    }
+    );
+    let passage = Passage::start(gst_video::VideoFormat::Rgb, size, ("", &element))?;
     let faces_file = file.map(std::fs::read).transpose()?;
     let (mut alone, mut through, mut ratios, mut resident) = (vec![], vec![], vec![], vec![]);
     for number in 0..=frames {
@@ -212,10 +199,10 @@ fn element(
         if let Some(bytes) = &faces_file {
             lay_over(&mut picture, &taken(bytes, FACE, number)?, faces);
         }
-        let buffer = padded(&info, &picture, number as u64)?;
+        let buffer = passage.frame(picture.as_slice().ok_or("a new picture is contiguous")?, number)?;
         let (_, whole) = timed(|| {
-            source.push_buffer(buffer)?;
-            Ok(sink.pull_sample()?)
+            passage.source.push_buffer(buffer)?;
+            Ok(passage.sink.pull_sample()?)
         })?;
         // A bare frame for each of the first ones is enough, and leaves the time to the others.
         let bare = (number <= BARE).then(|| infer(&mut network, &picture)).transpose()?;
@@ -230,7 +217,7 @@ fn element(
             resident.push(resident_mib());
         }
     }
-    let stats = part("facesr")?.property::<gst::Structure>("stats");
+    let stats = passage.stats();
     let stages = stats.get::<gst::Structure>("stages-ms")?;
     let stages: BTreeMap<String, f64> =
         stages.iter().filter_map(|(name, value)| Some((name.to_string(), value.get().ok()?))).collect();
@@ -240,7 +227,6 @@ fn element(
         "ratio": median(ratios), "stages_ms": stages, "restored": restored, "tiles": stats.get::<u64>("tiles")?,
         "frames": stats.get::<u64>("frames")?, "resident_mib": resident,
     });
-    pipeline.set_state(gst::State::Null)?;
     Ok(told)
 }
 
@@ -262,20 +248,6 @@ fn lay_over(picture: &mut Picture<u8>, face: &Picture<u8>, count: usize) {
             }
         }
     }
-}
-
-/// A frame whose rows lie as the caps say.
-fn padded(info: &gst_video::VideoInfo, picture: &Picture<u8>, number: u64) -> Result<gst::Buffer> {
-    let (row, stride) = (info.width() as usize * 3, info.stride()[0] as usize);
-    let samples = picture.as_slice().ok_or("a new picture is contiguous")?;
-    let mut bytes = vec![0; info.size()];
-    let rows = bytes.chunks_mut(stride).zip(samples.chunks_exact(row));
-    rows.for_each(|(to, from)| to[..row].copy_from_slice(from));
-    let mut buffer = gst::Buffer::from_mut_slice(bytes);
-    let writable = buffer.get_mut().ok_or("a new buffer is shared")?;
-    writable.set_pts(gst::ClockTime::from_mseconds(40 * number));
-    writable.set_duration(gst::ClockTime::from_mseconds(40));
-    Ok(buffer)
 }
 
 fn resident_mib() -> f64 {

@@ -10,9 +10,7 @@ use std::error::Error;
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
-use gst::prelude::*;
 use gstreamer as gst;
-use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
 use gstfacesr::image::{Size, view};
@@ -22,6 +20,11 @@ use gstfacesr::infer::provider::{Choice, Provider};
 use gstfacesr::infer::runtime;
 use gstfacesr::model::contract::Upscaler;
 use gstfacesr::model::registry;
+
+#[path = "common/passage.rs"]
+mod passage;
+
+use passage::Passage;
 
 fn main() -> Result<(), Box<dyn Error>> {
     gst::init()?;
@@ -81,23 +84,12 @@ fn play(
     properties: &str,
     frames: &[&[u8]],
 ) -> Result<(Duration, gst::Structure), Box<dyn Error>> {
-    let pipeline = gst::parse::launch(&format!(
-        "appsrc name=source format=time block=true max-buffers=2 ! facesr name=facesr {properties} ! appsink name=sink sync=false"
-    ))?;
-    let pipeline = pipeline.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?;
-    let part = |name: &str| pipeline.by_name(name).ok_or("an element is missing");
-    let source = part("source")?.downcast::<gst_app::AppSrc>().map_err(|_| "no source")?;
-    let sink = part("sink")?.downcast::<gst_app::AppSink>().map_err(|_| "no sink")?;
-    let info =
-        gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, size.width as u32, size.height as u32)
-            .fps(gst::Fraction::new(25, 1))
-            .build()?;
-    source.set_caps(Some(&info.to_caps()?));
-    let numbered = (0..).zip(frames);
+    let passage =
+        Passage::start(gst_video::VideoFormat::Rgb, size, ("block=true max-buffers=2", properties))?;
+    let numbered = frames.iter().enumerate();
     let buffers: Vec<_> =
-        numbered.map(|(number, frame)| padded(&info, frame, number)).collect::<Result<_, _>>()?;
-    let count = buffers.len();
-    pipeline.set_state(gst::State::Playing)?;
+        numbered.map(|(number, frame)| passage.frame(frame, number)).collect::<Result<_, _>>()?;
+    let (count, source) = (buffers.len(), passage.source.clone());
     let feeding = std::thread::spawn(move || {
         for buffer in buffers {
             source.push_buffer(buffer)?;
@@ -106,27 +98,12 @@ fn play(
     });
     let (mut started, mut ended) = (Instant::now(), Instant::now());
     for number in 0..count {
-        sink.pull_sample()?;
+        passage.sink.pull_sample()?;
         ended = Instant::now();
         if number == 0 {
             started = ended;
         }
     }
     feeding.join().map_err(|_| "the source failed")??;
-    let stats = part("facesr")?.property::<gst::Structure>("stats");
-    pipeline.set_state(gst::State::Null)?;
-    Ok((ended - started, stats))
-}
-
-/// A frame whose rows lie as the caps say.
-fn padded(info: &gst_video::VideoInfo, samples: &[u8], number: u64) -> Result<gst::Buffer, Box<dyn Error>> {
-    let (row, stride) = (info.width() as usize * 3, info.stride()[0] as usize);
-    let mut bytes = vec![0; info.size()];
-    let rows = bytes.chunks_mut(stride).zip(samples.chunks_exact(row));
-    rows.for_each(|(to, from)| to[..row].copy_from_slice(from));
-    let mut buffer = gst::Buffer::from_mut_slice(bytes);
-    let writable = buffer.get_mut().ok_or("a new buffer is shared")?;
-    writable.set_pts(gst::ClockTime::from_mseconds(40 * number));
-    writable.set_duration(gst::ClockTime::from_mseconds(40));
-    Ok(buffer)
+    Ok((ended - started, passage.stats()))
 }
