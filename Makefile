@@ -13,7 +13,7 @@ PLUGIN_DIR := target/release/plugin
 export FACESR_CACHE_DIR := $(CACHE)
 
 .DELETE_ON_ERROR:
-.PHONY: help system setup models runtime openvino cuda metrics build demo test test-providers test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live bars-reuse bars-openvino profile train-face train-live train-check eval-models doctor clean
+.PHONY: help system setup models runtime openvino cuda metrics build demo test test-build test-providers test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live bars-reuse bars-openvino profile train-face train-live train-check eval-models doctor clean
 
 help:
 	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
@@ -105,18 +105,25 @@ demo:
 	@scripts/provider fetch "$(PROVIDER)" "$(CACHE)"
 	@scripts/demo "$(CACHE)" "$(PLUGIN_DIR)" $(PROVIDER)
 
-test: setup build test-rust test-python
+test: setup test-rust test-python
+
+# Tests beside the plugin and the program of the same build: `build` would make those again, since what tests depend on
+# changes the features of what they share.
+test-build: system
+	cargo test --release --locked --no-run --lib --bins --tests
+	@mkdir -p $(PLUGIN_DIR)
+	@cp -u target/release/libgstfacesr.so $(PLUGIN_DIR)/
 
 # The OpenVINO plugin beside a runtime of its own, for tests: what `auto` takes on this machine stays as it is.
 test-providers: system
 	@$(MAKE) --no-print-directory $(VENV)/ready
 	@case $$(uname -m) in x86_64) $(PYTHON) models/fetch.py --cache "$(CACHE)/providers" --only runtime openvino ;; esac
 
-test-rust: setup metrics test-providers build
+test-rust: setup metrics test-providers test-build
 	@# Examples are compiled by `make lint`, and built by what runs them.
 	FACESR_PLUGIN_DIR="$(CURDIR)/$(PLUGIN_DIR)" cargo test --release --locked --no-fail-fast --lib --bins --tests
 
-test-python: setup build
+test-python: setup test-build
 	@$(MAKE) --no-print-directory $(TEST_VENV)/ready
 	FACESR_PLUGIN_DIR="$(CURDIR)/$(PLUGIN_DIR)" $(TEST_VENV)/bin/python -m unittest discover --start-directory tests/python
 

@@ -1,8 +1,6 @@
 //! Faces through the element: found, given, restored, counted and attached.
 
-mod common;
-
-use common::{Bench, frame, info, tiny};
+use crate::common::{Bench, frame, info, tiny};
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoRegionOfInterestMeta};
 use gstreamer as gst;
@@ -23,7 +21,7 @@ fn bytes(buffer: &gst::Buffer) -> Vec<u8> {
 
 /// A grey picture of soft waves with a face given in its middle.
 fn given(width: usize, height: usize, level: f32) -> (gst_video::VideoInfo, gst::Buffer) {
-    common::init();
+    crate::common::init();
     let input = info(VideoFormat::Rgb, width, height);
     let mut buffer = frame(&input, |_, x, y| {
         (level + 20.0 * (x as f32 * 0.2).sin() + 20.0 * (y as f32 * 0.15).cos()) as u32
@@ -104,7 +102,7 @@ fn a_cut_ends_every_face_whether_frames_are_steadied_or_not() {
 /// Frame `number` of a scene that stands still under noise, with a face given in its middle.
 fn noisy(number: u32) -> gst::Buffer {
     let (input, mut buffer) = given(120, 100, 120.0);
-    let noise = |x, y| (common::noise(number as usize + 1, x, y) % 17) as f32 - 8.0;
+    let noise = |x, y| (crate::common::noise(number as usize + 1, x, y) % 17) as f32 - 8.0;
     let picture = frame(&input, |_, x, y| {
         (120.0 + 20.0 * (x as f32 * 0.2).sin() + 20.0 * (y as f32 * 0.15).cos() + noise(x, y)) as u32
     });
@@ -172,7 +170,7 @@ fn a_restorer_that_fails_leaves_the_picture_and_is_counted() {
 fn textured(colour: [f32; 3], number: u32) -> gst::Buffer {
     let (input, mut buffer) = given(120, 100, 120.0);
     let picture = frame(&input, |c, x, y| {
-        let texture = common::noise(0, x, y) % 40 + number % 2;
+        let texture = crate::common::noise(0, x, y) % 40 + number % 2;
         (255.0 * colour[c]) as u32 - 20 + texture
     });
     buffer.get_mut().unwrap().copy_from_slice(0, &picture.map_readable().unwrap()).unwrap();
@@ -255,14 +253,14 @@ fn networks_that_cannot_help_are_refused_at_the_start_in_one_line() {
         ("face-parsing", "no-such", "does not exist"),
     ] {
         let network = tiny(network);
-        let bench = common::element(
+        let bench = crate::common::element(
             "nearest-x2",
             &[("face-source", "meta"), ("face-model", &restorer), (property, &network)],
         );
         let bus = gst::Bus::new();
         bench.set_bus(Some(&bus));
         assert!(bench.set_state(gst::State::Paused).is_err(), "{property}");
-        let complaints = common::messages(&bus);
+        let complaints = crate::common::messages(&bus);
         assert_eq!(complaints.len(), 1, "{complaints:?}");
         assert!(complaints[0].contains(expected) && complaints[0].lines().count() == 1, "{complaints:?}");
         bench.set_state(gst::State::Null).unwrap();
@@ -279,7 +277,7 @@ fn faces_that_were_found_leave_as_regions_that_move_with_the_size() {
     let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
     let mut samples = vec![0; reader.output_buffer_size().unwrap()];
     reader.next_frame(&mut samples).unwrap();
-    common::init();
+    crate::common::init();
     let input = info(VideoFormat::Rgb, 512, 512);
     for (downstream, across, down) in
         [("video/x-raw,width=512,height=512", 1.0, 1.0), ("video/x-raw,width=1024,height=768", 2.0, 1.5)]

@@ -1,8 +1,6 @@
 //! Outputs used again, through the element: what is saved, what is told, and where it cannot be.
 
-mod common;
-
-use common::{Bench, frame, info, read};
+use crate::common::{Bench, frame, info, read};
 use gst_video::VideoFormat;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
@@ -14,7 +12,7 @@ fn scene(input: &gst_video::VideoInfo, t: u64) -> gst::Buffer {
         let wave = 100.0 + 40.0 * ((x as f32 * 0.3).sin() + (y as f32 * 0.23 + c as f32).sin());
         let is_square = (t as usize..t as usize + 12).contains(&x) && (4..16).contains(&y);
         let level = if is_square { 230.0 } else { wave };
-        (level as u32 + common::noise(c + 7 * t as usize, x, y) % 2) * unit
+        (level as u32 + crate::common::noise(c + 7 * t as usize, x, y) % 2) * unit
     });
     let writable = buffer.get_mut().unwrap();
     writable.set_pts(gst::ClockTime::from_mseconds(40 * t));
@@ -32,7 +30,7 @@ fn whole(bench: &Bench, reason: &str) -> u64 {
 
 #[test]
 fn what_stands_still_is_not_inferred_again_and_looks_as_if_it_were() {
-    common::init();
+    crate::common::init();
     for (format, network) in [(VideoFormat::Rgb, "bilinear-x2"), (VideoFormat::I42010le, "nearest-x2")] {
         let input = info(format, 161, 97);
         let run = |properties: &[(&str, &str)]| {
@@ -65,7 +63,7 @@ fn what_stands_still_is_not_inferred_again_and_looks_as_if_it_were() {
 
 #[test]
 fn where_no_part_can_be_made_frames_are_inferred_whole_and_it_is_told() {
-    common::init();
+    crate::common::init();
     let input = info(VideoFormat::Rgb, 64, 48);
     for (network, downstream) in [
         ("nearest-x2", "video/x-raw,width=192,height=144"),
@@ -91,7 +89,7 @@ fn where_no_part_can_be_made_frames_are_inferred_whole_and_it_is_told() {
 #[test]
 fn reuse_may_be_turned_on_and_off_while_frames_flow() {
     use gst::prelude::*;
-    common::init();
+    crate::common::init();
     let input = info(VideoFormat::Rgb, 96, 64);
     let mut bench = Bench::new("bilinear-x2", &[]);
     bench.info(&input);

@@ -1,11 +1,9 @@
 //! Networks through the element: those that work, those that must be refused in words, those
 //! that misbehave, and who runs them.
 
-mod common;
-
 use std::path::Path;
 
-use common::{Bench, child, element, frame, info, messages, noise, read, said, tiny, tree};
+use crate::common::{Bench, child, element, frame, info, messages, noise, read, said, tiny, tree};
 use gst::prelude::*;
 use gst_video::VideoFormat;
 use gstfacesr::image::resample::Resampler;
@@ -137,7 +135,7 @@ fn refusal(model: &str, settings: &[(&str, &str)]) -> (gst::glib::Error, i32) {
 
 #[test]
 fn a_model_that_cannot_be_used_is_refused_once_on_one_line_before_data_flows() {
-    common::init();
+    crate::common::init();
     let folder = tempfile::tempdir().unwrap();
     let good = std::fs::read(tiny("bilinear-x2")).unwrap();
     let write = |name: &str, bytes: &[u8]| {
@@ -280,7 +278,7 @@ fn played(source: &str, settings: &str) -> (String, Option<String>) {
 /// One core runs SPAN on 53,000 pixels a second.
 #[test]
 fn auto_takes_the_network_for_live_video_where_the_other_cannot_keep_up_and_says_so() {
-    common::init();
+    crate::common::init();
     for (source, settings, expected, slow) in [
         ("is-live=true", "threads=1", "facesr-live-x2-int8", Some("span-x2")),
         ("is-live=true", "threads=1 scale=4", "facesr-live-x2-int8", Some("span-x4")),
@@ -312,7 +310,7 @@ fn where_the_network_for_live_video_is_missing_auto_keeps_the_other_and_says_so(
         ("FACESR_ONNXRUNTIME", runtime.to_str().unwrap()),
     ];
     let output = child(name, &variables, || {
-        common::init();
+        crate::common::init();
         let (model, told) = played("is-live=true", "threads=1");
         println!("{model}: {told:?}");
     });

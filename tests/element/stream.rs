@@ -1,11 +1,9 @@
 //! The stream through the element: changes of caps, flushes, seeks, the end, and being started
 //! again and again.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{Bench, element, frame, info, messages, read, tiny};
+use crate::common::{Bench, element, frame, info, messages, read, tiny};
 use gst::prelude::*;
 use gst_app::{AppSink, AppSrc};
 use gst_video::{VideoFormat, VideoInfo};
@@ -191,7 +189,7 @@ fn film(frames: u8) -> tempfile::NamedTempFile {
 
 #[test]
 fn a_file_is_played_to_its_end_and_seeks_land_where_they_should() {
-    common::init();
+    crate::common::init();
     let file = film(100);
     let pipeline = gst::parse::launch(&format!(
         "filesrc location={} ! rawvideoparse width=16 height=16 format=gray8 framerate=25/1 ! facesr model={} execution-provider=cpu temporal-mode=off ! appsink name=sink sync=false max-buffers=2",
@@ -262,7 +260,7 @@ fn sought(enhanced: bool, rate: f64, flags: gst::SeekFlags, file: &std::path::Pa
 
 #[test]
 fn a_coded_film_is_played_backwards_and_by_its_key_frames_with_every_frame_once() {
-    common::init();
+    crate::common::init();
     let file = tempfile::Builder::new().suffix(".mp4").tempfile().unwrap();
     let pipeline = gst::parse::launch(&format!(
         "appsrc name=source format=time caps=video/x-raw,format=GRAY8,width=32,height=32,framerate=25/1 ! videoconvert ! video/x-raw,format=I420 ! x264enc key-int-max=10 bframes=0 qp-min=0 quantizer=1 pass=quant option-string=scenecut=0 ! h264parse ! mp4mux ! filesink location={}",
@@ -339,7 +337,7 @@ fn an_element_starts_and_stops_twenty_times() {
 
 #[test]
 fn several_elements_work_in_one_process_in_bins_and_behind_a_tee() {
-    common::init();
+    crate::common::init();
     let (two, three, one) = (tiny("nearest-x2"), tiny("nearest-x3"), tiny("identity-x1"));
     let pipeline = gst::parse::launch(&format!(
         "videotestsrc num-buffers=12 pattern=white ! video/x-raw,format=RGB,width=20,height=10 ! tee name=t

@@ -1,8 +1,6 @@
 //! Properties: what is advertised is what holds, and what they tell is the truth.
 
-mod common;
-
-use common::{Bench, element, frame, info, read, tiny};
+use crate::common::{Bench, element, frame, info, read, tiny};
 use gst::glib;
 use gst::prelude::*;
 use gst_video::VideoFormat;
@@ -16,7 +14,7 @@ fn own(element: &gst::Element) -> Vec<glib::ParamSpec> {
 }
 
 fn fresh() -> gst::Element {
-    common::init();
+    crate::common::init();
     gst::ElementFactory::make("facesr").build().unwrap()
 }
 

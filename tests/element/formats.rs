@@ -1,11 +1,9 @@
 //! Every format of the element, at awkward sizes: the right pixels come out.
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::pool::{POISON, PoisonPool, padded, propose};
-use common::{Bench, Samples, components, frame, info, noise, read, strike_out};
+use crate::common::pool::{POISON, PoisonPool, padded, propose};
+use crate::common::{Bench, Samples, components, frame, info, noise, read, strike_out};
 use gst_video::{VideoColorimetry, VideoFormat, VideoInfo};
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
@@ -28,7 +26,7 @@ const SIZES: [(usize, usize); 13] = [
 ];
 
 fn formats() -> Vec<VideoFormat> {
-    common::init();
+    crate::common::init();
     let factory = gstreamer::ElementFactory::find("facesr").unwrap();
     let template = factory.static_pad_templates().iter().next().unwrap().caps();
     let list = template.structure(0).unwrap().get::<gstreamer::List>("format").unwrap();

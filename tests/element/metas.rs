@@ -1,10 +1,8 @@
 //! What rides on buffers, and the memory they are made of.
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{Bench, frame, info, read};
+use crate::common::{Bench, frame, info, read};
 use gst::prelude::*;
 use gst_video::{
     ValidVideoTimeCode, VideoBarMeta, VideoCaptionMeta, VideoCaptionType, VideoFormat, VideoMeta,

@@ -1,8 +1,6 @@
 //! The element steadies: what its properties do, what it says, and where it forgets.
 
-mod common;
-
-use common::{Bench, frame, info, noise, read};
+use crate::common::{Bench, frame, info, noise, read};
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 use gstreamer as gst;

@@ -2,13 +2,11 @@
 //!
 //! Critical messages of GLib end these programs, see `common`.
 
-mod common;
-
 use std::cell::Cell;
 use std::path::Path;
 
-use common::pool::padded;
-use common::{Bench, child, components, noise, read, said};
+use crate::common::pool::padded;
+use crate::common::{Bench, child, components, noise, read, said};
 use gst_video::{VideoFormat, VideoInfo};
 use gstfacesr::image::Picture;
 use gstfacesr::infer::onnx::{OnnxNetwork, Options};
@@ -22,7 +20,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 fn formats() -> Vec<VideoFormat> {
-    common::init();
+    crate::common::init();
     let factory = gst::ElementFactory::find("facesr").unwrap();
     let template = factory.static_pad_templates().iter().next().unwrap().caps();
     let list = template.structure(0).unwrap().get::<gst::List>("format").unwrap();
@@ -121,7 +119,7 @@ fn check(case: &Case) {
         let sample = |c: usize, x, y| noise(c, x, y) & parts[c].most();
         let sent = match case.pad {
             true => padded(&input, 0xcc, sample),
-            false => common::frame(&input, sample),
+            false => crate::common::frame(&input, sample),
         };
         let made = bench.frame(sent);
         let output = bench.made();
@@ -169,7 +167,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
         "nan-x2",
         "multiple4-x2",
     ];
-    let files = files.map(|name| std::fs::read(common::tiny(name)).unwrap());
+    let files = files.map(|name| std::fs::read(crate::common::tiny(name)).unwrap());
     (
         proptest::sample::select(files.to_vec()),
         proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),

@@ -1,11 +1,9 @@
 //! Frames in flight: made on another thread while the next ones are looked at, and otherwise as if they were not.
 
-mod common;
-
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{Bench, element, frame, info, read};
+use crate::common::{Bench, element, frame, info, read};
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 use gstreamer as gst;
@@ -23,7 +21,7 @@ fn scene(input: &VideoInfo, t: u64) -> gst::Buffer {
     let mut buffer = frame(input, |c, x, y| {
         let (x, y, c) = (x + shown, y, c as f32);
         let wave = 100.0 + 40.0 * ((x as f32 * (0.3 + other)).sin() + (y as f32 * 0.23 + c + other).cos());
-        (wave as u32 + common::noise(c as usize + 7 * shown, x, y) % 4) * unit
+        (wave as u32 + crate::common::noise(c as usize + 7 * shown, x, y) % 4) * unit
     });
     let writable = buffer.get_mut().unwrap();
     writable.set_pts(FRAME * t);
@@ -44,10 +42,7 @@ fn made(bench: &mut Bench) -> Vec<(Option<gst::ClockTime>, Vec<u32>)> {
 fn flying(frames: usize, network: &str, properties: &[(&str, &str)]) -> Bench {
     let frames = frames.to_string();
     let properties: Vec<_> = properties.iter().copied().chain([("frames-in-flight", &*frames)]).collect();
-    let mut bench = Bench::new(network, &properties);
-    // Or less would be done for frames whose times are not those of the clock.
-    bench.harness.set_live(false);
-    bench
+    Bench::new(network, &properties)
 }
 
 #[test]
@@ -96,7 +91,8 @@ fn the_frame_that_is_discontinuous_says_so_and_no_other() {
         bench.info(&input);
         for t in 0..12 {
             let mut buffer = scene(&input, t);
-            if t == 7 {
+            // As sources do, and as after a loss.
+            if t == 0 || t == 7 {
                 buffer.get_mut().unwrap().set_flags(gst::BufferFlags::DISCONT);
             }
             bench.harness.push(buffer).unwrap();
@@ -260,7 +256,7 @@ fn an_element_stops_while_frames_are_in_flight() {
 
 #[test]
 fn a_seek_that_is_not_flushing_and_frames_far_apart_begin_anew_as_without_any_in_flight() {
-    common::init();
+    crate::common::init();
     let input = info(VideoFormat::Rgb, 48, 32);
     let run = |ahead: usize| {
         let mut bench = flying(ahead, "nearest-x2", &[("reuse", "1"), ("reuse-tile", "16")]);

@@ -1,8 +1,6 @@
 //! Negotiation: which sizes and fields come out for which go in, and what is refused.
 
-mod common;
-
-use common::{Bench, child, element, frame, info, messages, noise, read, said};
+use crate::common::{Bench, child, element, frame, info, messages, noise, read, said};
 use gst::prelude::*;
 use gst_video::VideoFormat;
 use gstreamer as gst;
@@ -260,7 +258,7 @@ fn passing_through_ends_when_the_caps_ask_for_work_and_comes_back() {
 
 #[test]
 fn sizes_are_offered_upstream_as_they_are_downstream() {
-    common::init();
+    crate::common::init();
     let element = element("nearest-x2", &[("scale", "2")]);
     let sink = element.static_pad("sink").unwrap();
     for (filter, possible) in [("width=30,height=20", true), ("width=100,height=100", true)] {
