@@ -108,11 +108,11 @@ demo:
 test: setup test-rust test-python
 
 # Tests beside the plugin and the program of the same build: `build` would make those again, since what tests depend on
-# changes the features of what they share.
+# changes the features of what they share. cargo leaves a library that tests depend on among these.
 test-build: system
 	cargo test --release --locked --no-run --lib --bins --tests
 	@mkdir -p $(PLUGIN_DIR)
-	@cp -u target/release/libgstfacesr.so $(PLUGIN_DIR)/
+	@cp target/release/deps/libgstfacesr.so $(PLUGIN_DIR)/
 
 # The OpenVINO plugin beside a runtime of its own, for tests: what `auto` takes on this machine stays as it is.
 test-providers: system

@@ -1,10 +1,11 @@
 //! What keeps a restored face the person it was: colours and light from the source, its detail as far
 //! as asked, and a measure of how far the two agree.
 
-use ndarray::{Array2, ArrayViewMut2, Axis};
+use ndarray::{Array2, Axis};
 
 use super::crop::{Crop, resized, side};
 use super::mask::smoothstep;
+use crate::image::soften::soften;
 
 /// What is broader than this share of a crop of an aligned face, about a quarter of the distance between the
 /// eyes, is colour and light.
@@ -29,7 +30,7 @@ pub fn agree(restored: &mut Crop, source: &Crop, fidelity: f32, light: f32) -> f
     let mut off = source - &small;
     let mut broad = off.clone();
     let radius = light * side(source) as f32;
-    soften(&mut broad, radius);
+    broad.axis_iter_mut(Axis(0)).for_each(|plane| soften(plane, radius));
     off.zip_mut_with(&broad, |off, &broad| *off = broad + fidelity * (*off - broad));
     *restored += &resized(&off, side(restored));
     keep_grey(restored, source);
@@ -64,8 +65,8 @@ pub fn luma(crop: &Crop) -> Array2<f32> {
 fn correlation(one: &Array2<f32>, other: &Array2<f32>, radius: f32) -> f32 {
     let fine = |plane: &Array2<f32>| {
         let (mut shapes, mut broad) = (plane.clone(), plane.clone());
-        soften_plane(shapes.view_mut(), NOISE * radius);
-        soften_plane(broad.view_mut(), radius);
+        soften(shapes.view_mut(), NOISE * radius);
+        soften(broad.view_mut(), radius);
         shapes - broad
     };
     let (one, other) = (fine(one), fine(other));
@@ -76,41 +77,6 @@ fn correlation(one: &Array2<f32>, other: &Array2<f32>, radius: f32) -> f32 {
     let dot = |a: &ndarray::ArrayView2<f32>, b: &ndarray::ArrayView2<f32>| -> f32 { (a * b).sum() };
     let power = (dot(&one, &one) * dot(&other, &other)).sqrt();
     if power > f32::EPSILON * one.len() as f32 { dot(&one, &other) / power } else { 1.0 }
-}
-
-/// Blurs every plane, nearly as a Gaussian of this deviation, in pixels; the border goes on outside.
-pub fn soften(crop: &mut Crop, deviation: f32) {
-    crop.axis_iter_mut(Axis(0)).for_each(|plane| soften_plane(plane, deviation));
-}
-
-/// Three means of boxes each way.
-pub fn soften_plane(mut plane: ArrayViewMut2<'_, f32>, deviation: f32) {
-    // Three boxes of width w have the variance (w^2 - 1) / 4.
-    let radius = (((4.0 * deviation * deviation + 1.0).sqrt() - 1.0) / 2.0).round().max(0.0) as usize;
-    if radius == 0 {
-        return;
-    }
-    let mut line = Vec::new();
-    for axis in [Axis(0), Axis(1)] {
-        for mut lane in plane.lanes_mut(axis) {
-            for _ in 0..3 {
-                line.clear();
-                line.extend(lane.iter().copied());
-                box_mean(&line, radius, &mut lane);
-            }
-        }
-    }
-}
-
-fn box_mean(from: &[f32], radius: usize, to: &mut ndarray::ArrayViewMut1<'_, f32>) {
-    let last = from.len() as isize - 1;
-    let at = |i: isize| f64::from(from[i.clamp(0, last) as usize]);
-    let radius = radius as isize;
-    let mut sum: f64 = (-radius..=radius).map(at).sum();
-    for (i, to) in to.iter_mut().enumerate() {
-        *to = (sum / (2 * radius + 1) as f64) as f32;
-        sum += at(i as isize + radius + 1) - at(i as isize - radius);
-    }
 }
 
 #[cfg(test)]
@@ -184,18 +150,6 @@ mod tests {
                     assert!((r - g).abs() < 1e-5 && (g - b).abs() < 1e-5, "{r} {g} {b}");
                 }
             }
-        }
-    }
-
-    #[test]
-    fn blurring_keeps_the_mean_and_spreads_by_its_deviation() {
-        for deviation in [0.0, 1.0, 2.5, 6.0_f32] {
-            let mut plane = Array2::zeros((121, 121));
-            plane[(60, 60)] = 1.0;
-            soften_plane(plane.view_mut(), deviation);
-            assert!((plane.sum() - 1.0).abs() < 1e-3);
-            let variance: f32 = plane.indexed_iter().map(|((_, x), v)| v * (x as f32 - 60.0).powi(2)).sum();
-            assert!((variance.sqrt() - deviation).abs() < 0.5, "{deviation}: {}", variance.sqrt());
         }
     }
 }

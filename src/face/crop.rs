@@ -1,6 +1,8 @@
 //! Square crops of faces: planar floats, 0 to 1, indexed by channel, row and column; cut out of pictures
 //! and sampled.
 
+use std::ops::Range;
+
 use ndarray::{Array3, ArrayView2, ArrayView3};
 
 use super::geometry::{Point, Similarity};
@@ -60,27 +62,131 @@ impl<S: Sample> Source for Frame<'_, S> {
     }
 }
 
-/// The colour at a point, by Catmull-Rom splines, or as the mean of `reduce` by `reduce` bilinear samples where a
-/// pixel wanted covers several. Outside, the outermost pixels go on.
-///
-/// `across` is how far it is to the next pixel wanted, to the right; the one below is at a right angle to it.
-pub fn sample(source: &impl Source, at: Point, across: Point, reduce: usize) -> [f32; 3] {
-    if reduce <= 1 {
-        return catmull_rom(source, at);
-    }
-    let mut sum = [0.0; 3];
-    let part = |i: usize| (i as f32 + 0.5) / reduce as f32 - 0.5;
-    for down in (0..reduce).map(part) {
-        for right in (0..reduce).map(part) {
-            let point = Point::new(
-                at.x + right * across.x - down * across.y,
-                at.y + right * across.y + down * across.x,
-            );
-            let colour = bilinear(source, point);
-            sum.iter_mut().zip(colour).for_each(|(sum, colour)| *sum += colour);
+/// A part of a source as colours that lie together, for whoever samples it often.
+pub struct Colours {
+    /// Columns and rows of the source that are here.
+    columns: Range<usize>,
+    rows: Range<usize>,
+    /// Of the source.
+    size: (usize, usize),
+    /// Row by row: red, green, blue, and nothing.
+    pixels: Vec<[f32; 4]>,
+}
+
+impl Colours {
+    /// A part of a source. What lies around it is taken for a repetition of its border.
+    fn part(source: &impl Source, columns: Range<usize>, rows: Range<usize>) -> Self {
+        let mut pixels = Vec::with_capacity(columns.len() * rows.len());
+        for y in rows.clone() {
+            pixels.extend(columns.clone().map(|x| {
+                let [red, green, blue] = source.pixel(x, y);
+                [red, green, blue, 0.0]
+            }));
         }
+        Self { columns, rows, size: source.size(), pixels }
     }
-    sum.map(|sum| sum / (reduce * reduce) as f32)
+
+    /// All of a source.
+    pub fn of(source: &impl Source) -> Self {
+        let (width, height) = source.size();
+        Self::part(source, 0..width, 0..height)
+    }
+
+    /// The colour at a point, by Catmull-Rom splines, or as the mean of `reduce` by `reduce` bilinear samples where a
+    /// pixel wanted covers several. Outside, the outermost pixels go on.
+    ///
+    /// `across` is how far it is to the next pixel wanted, to the right; the one below is at a right angle to it.
+    pub fn sample(&self, at: Point, across: Point, reduce: usize) -> [f32; 3] {
+        let [red, green, blue, _] =
+            if reduce <= 1 { self.catmull_rom(at) } else { self.mean(at, across, reduce) };
+        [red, green, blue]
+    }
+
+    fn mean(&self, at: Point, across: Point, reduce: usize) -> [f32; 4] {
+        let mut sum = [0.0; 4];
+        let part = |i: usize| (i as f32 + 0.5) / reduce as f32 - 0.5;
+        for down in (0..reduce).map(part) {
+            for right in (0..reduce).map(part) {
+                let point = Point::new(
+                    at.x + right * across.x - down * across.y,
+                    at.y + right * across.y + down * across.x,
+                );
+                let colour = self.bilinear(point);
+                sum.iter_mut().zip(colour).for_each(|(sum, colour)| *sum += colour);
+            }
+        }
+        sum.map(|sum| sum / (reduce * reduce) as f32)
+    }
+
+    #[inline]
+    fn bilinear(&self, at: Point) -> [f32; 4] {
+        let (column, right) = tap(at.x, self.size.0);
+        let (row, down) = tap(at.y, self.size.1);
+        self.weigh(column, row, &[1.0 - right, right], &[1.0 - down, down])
+    }
+
+    #[inline]
+    fn catmull_rom(&self, at: Point) -> [f32; 4] {
+        let (column, right) = tap(at.x, self.size.0);
+        let (row, down) = tap(at.y, self.size.1);
+        self.weigh(column - 1, row - 1, &spline(right), &spline(down))
+    }
+
+    /// Weighs N by N pixels from `(column, row)` of the source on.
+    #[inline]
+    fn weigh<const N: usize>(
+        &self,
+        column: isize,
+        row: isize,
+        across: &[f32; N],
+        down: &[f32; N],
+    ) -> [f32; 4] {
+        let (column, row) = (column - self.columns.start as isize, row - self.rows.start as isize);
+        let (width, height) = (self.columns.len(), self.rows.len());
+        let is_inside = column >= 0 && row >= 0 && column as usize + N <= width && row as usize + N <= height;
+        if !is_inside {
+            return self.weigh_at_border(column, row, across, down);
+        }
+        let start = row as usize * width + column as usize;
+        let mut sum = [0.0; 4];
+        for (y, by_row) in down.iter().enumerate() {
+            let pixels: &[[f32; 4]; N] =
+                self.pixels[start + y * width..].first_chunk().expect("all are inside");
+            add(&mut sum, pixels, by_row, across);
+        }
+        sum
+    }
+
+    /// As [`Self::weigh`], from `(column, row)` of what is here on, where not all are.
+    #[cold]
+    fn weigh_at_border<const N: usize>(
+        &self,
+        column: isize,
+        row: isize,
+        across: &[f32; N],
+        down: &[f32; N],
+    ) -> [f32; 4] {
+        let near = |at: isize, step: usize, length: usize| {
+            (at + step as isize).clamp(0, length as isize - 1) as usize
+        };
+        let (width, height) = (self.columns.len(), self.rows.len());
+        let mut sum = [0.0; 4];
+        for (y, by_row) in down.iter().enumerate() {
+            let line = &self.pixels[near(row, y, height) * width..][..width];
+            let pixels: [[f32; 4]; N] = std::array::from_fn(|x| line[near(column, x, width)]);
+            add(&mut sum, &pixels, by_row, across);
+        }
+        sum
+    }
+}
+
+/// Adds pixels of a row by their weights.
+#[inline(always)]
+fn add<const N: usize>(sum: &mut [f32; 4], pixels: &[[f32; 4]; N], by_row: &f32, across: &[f32; N]) {
+    for (colour, by_column) in pixels.iter().zip(across) {
+        let weight = by_row * by_column;
+        sum.iter_mut().zip(colour).for_each(|(sum, colour)| *sum += weight * colour);
+    }
 }
 
 /// Into how many parts a pixel wanted is divided each way when it covers so many pixels of the source.
@@ -89,42 +195,19 @@ pub fn reduce(scale: f32) -> usize {
     if scale <= 1.1 { 1 } else { (scale.ceil() as usize).clamp(2, 16) }
 }
 
-fn tap<const N: usize>(position: f32, length: usize, first: isize) -> ([usize; N], f32) {
+/// The pixel whose centre is next to the left of a position, or above it, and how far it is from there.
+#[inline]
+fn tap(position: f32, length: usize) -> (isize, f32) {
     let position = (position - 0.5).clamp(-1.0, length as f32);
-    let whole = position.floor();
-    let at = |i: usize| (whole as isize + first + i as isize).clamp(0, length as isize - 1) as usize;
-    (std::array::from_fn(at), position - whole)
-}
-
-fn bilinear(source: &impl Source, at: Point) -> [f32; 3] {
-    let (width, height) = source.size();
-    let (columns, right) = tap::<2>(at.x, width, 0);
-    let (rows, down) = tap::<2>(at.y, height, 0);
-    weigh(source, &columns, &rows, &[1.0 - right, right], &[1.0 - down, down])
-}
-
-fn catmull_rom(source: &impl Source, at: Point) -> [f32; 3] {
-    let (width, height) = source.size();
-    let (columns, right) = tap::<4>(at.x, width, -1);
-    let (rows, down) = tap::<4>(at.y, height, -1);
-    weigh(source, &columns, &rows, &spline(right), &spline(down))
+    // `f32::floor` is a call on the oldest processors.
+    let towards_zero = position as isize;
+    let whole = towards_zero - isize::from(position < towards_zero as f32);
+    (whole, position - whole as f32)
 }
 
 fn spline(t: f32) -> [f32; 4] {
     let (t2, t3) = (t * t, t * t * t);
     [-0.5 * t + t2 - 0.5 * t3, 1.0 - 2.5 * t2 + 1.5 * t3, 0.5 * t + 2.0 * t2 - 1.5 * t3, -0.5 * t2 + 0.5 * t3]
-}
-
-#[inline]
-fn weigh(source: &impl Source, columns: &[usize], rows: &[usize], across: &[f32], down: &[f32]) -> [f32; 3] {
-    let mut sum = [0.0; 3];
-    for (&y, &by_row) in rows.iter().zip(down) {
-        for (&x, &by_column) in columns.iter().zip(across) {
-            let (colour, weight) = (source.pixel(x, y), by_row * by_column);
-            sum.iter_mut().zip(colour).for_each(|(sum, colour)| *sum += weight * colour);
-        }
-    }
-    sum
 }
 
 /// Cuts a square of `side` pixels. `place` takes points of the crop to points of the source.
@@ -136,15 +219,34 @@ pub fn cut(source: &impl Source, place: &Similarity, side: usize) -> Crop {
 pub fn cut_enlarged(source: &impl Source, place: &Similarity, times: Point, side: usize) -> Crop {
     let reduce = reduce(place.scale() * times.x.max(times.y));
     let across = Point::new(place.a, place.b).times(times);
+    let length = side as f32;
+    let corners = [(0.0, 0.0), (length, 0.0), (0.0, length), (length, length)]
+        .map(|(x, y)| place.apply(Point::new(x, y)).times(times));
+    let (width, height) = source.size();
+    let columns = seen(corners.map(|corner| corner.x), width);
+    let source = Colours::part(source, columns, seen(corners.map(|corner| corner.y), height));
     let mut crop = Crop::zeros((3, side, side));
     for y in 0..side {
         for x in 0..side {
             let at = place.apply(Point::new(x as f32 + 0.5, y as f32 + 0.5)).times(times);
-            let colour = sample(source, at, across, reduce);
+            let colour = source.sample(at, across, reduce);
             (0..3).for_each(|channel| crop[(channel, y, x)] = colour[channel]);
         }
     }
     crop
+}
+
+/// The columns, or rows, that samples between these points are made of.
+fn seen(points: [f32; 4], length: usize) -> Range<usize> {
+    // Two pixels for the splines, one for rounding.
+    const AROUND: f32 = 3.0;
+    if points.iter().any(|point| !point.is_finite()) {
+        return 0..length;
+    }
+    let last = length.saturating_sub(1);
+    let start = (points.into_iter().fold(f32::INFINITY, f32::min) - AROUND) as usize;
+    let end = (points.into_iter().fold(f32::NEG_INFINITY, f32::max) + AROUND) as usize;
+    start.min(last)..end.min(last) + 1
 }
 
 /// The crop at another size.
@@ -198,6 +300,77 @@ mod tests {
         for ((c, y, x), &value) in crop.indexed_iter() {
             let expected = noise[((y + 13).min(19), (x as isize - 4).max(0) as usize, c)];
             assert!((value * 255.0 - f32::from(expected)).abs() < 1e-3, "{c},{y},{x}");
+        }
+    }
+
+    /// Noise in a source of no particular shape.
+    fn noisy(width: usize, height: usize) -> Array3<f32> {
+        Array3::from_shape_fn((3, height, width), |(c, y, x)| {
+            let bits = ((x * 97 + y * 4099 + c * 57) as u32).wrapping_mul(0x9E37_79B9);
+            (bits >> 8) as f32 / (1 << 24) as f32
+        })
+    }
+
+    /// As the documentation says it: every pixel of the source by itself.
+    fn plain(source: &impl Source, at: Point, across: Point, reduce: usize) -> [f32; 3] {
+        let (width, height) = source.size();
+        let weighed = |at: Point, first: isize, weights: fn(f32) -> Vec<f32>| {
+            let split = |position: f32, length: usize| {
+                let position = (position - 0.5).clamp(-1.0, length as f32);
+                (position.floor() as isize, position - position.floor())
+            };
+            let ((column, right), (row, down)) = (split(at.x, width), split(at.y, height));
+            let near = |at: isize, length: usize| at.clamp(0, length as isize - 1) as usize;
+            let mut sum = [0.0; 3];
+            for (y, by_row) in (row + first..).zip(weights(down)) {
+                for (x, by_column) in (column + first..).zip(weights(right)) {
+                    let colour = source.pixel(near(x, width), near(y, height));
+                    sum.iter_mut().zip(colour).for_each(|(sum, colour)| *sum += by_row * by_column * colour);
+                }
+            }
+            sum
+        };
+        if reduce == 1 {
+            return weighed(at, -1, |t| spline(t).to_vec());
+        }
+        let mut sum = [0.0; 3];
+        let parts = (0..reduce).map(|i| (i as f32 + 0.5) / reduce as f32 - 0.5);
+        for (down, right) in parts.clone().flat_map(|down| parts.clone().map(move |right| (down, right))) {
+            let x = at.x + right * across.x - down * across.y;
+            let y = at.y + right * across.y + down * across.x;
+            let colour = weighed(Point::new(x, y), 0, |t| vec![1.0 - t, t]);
+            sum.iter_mut().zip(colour).for_each(|(sum, colour)| *sum += colour);
+        }
+        sum.map(|sum| sum / (reduce * reduce) as f32)
+    }
+
+    #[test]
+    fn what_is_cut_is_what_is_sampled_pixel_by_pixel_to_the_bit_wherever_it_lies() {
+        for (width, height) in [(40, 31), (1, 1), (2, 9), (300, 200)] {
+            let source = noisy(width, height);
+            for scale in [0.3, 1.0, 1.7, 5.2] {
+                for (tx, ty) in [(3.2, 1.7), (-30.0, 12.0), (500.0, -900.0), (38.0, 29.0), (f32::NAN, 2.0)] {
+                    for times in [Point::new(1.0, 1.0), Point::new(2.0, 1.5)] {
+                        let place = Similarity { a: scale * 0.8, b: scale * 0.6, tx, ty };
+                        let crop = cut_enlarged(&source.view(), &place, times, 13);
+                        let parts = reduce(place.scale() * times.x);
+                        let across = Point::new(place.a, place.b).times(times);
+                        for y in 0..13 {
+                            for x in 0..13 {
+                                let at = place.apply(Point::new(x as f32 + 0.5, y as f32 + 0.5)).times(times);
+                                let expected = plain(&source.view(), at, across, parts);
+                                let found = [0, 1, 2].map(|c| crop[(c, y, x)]);
+                                let bits = |colour: [f32; 3]| colour.map(f32::to_bits);
+                                let is_none = tx.is_nan() && found.iter().all(|value| value.is_nan());
+                                assert!(
+                                    is_none || bits(found) == bits(expected),
+                                    "{width}, {scale}, {tx}: {x}, {y}"
+                                );
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 

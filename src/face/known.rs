@@ -9,7 +9,7 @@ use super::detect::Landmarks;
 use super::geometry::Similarity;
 use super::guard::{By, Guard};
 use super::identity::{Pair, SMALLEST};
-use super::memory::Memory;
+use super::memory::{Memory, Takes};
 use super::parse::cover::{Cover, SIDE, to_parse};
 use crate::infer::InferError;
 
@@ -43,14 +43,14 @@ pub struct Known {
 
 impl Known {
     /// Takes the crop of this frame, and gives it as it is best known; `moved` is how the face moved since the one before,
-    /// `blends` whether what is restored takes anything from it.
-    pub fn look(&mut self, window: Window, crop: Crop, moved: Option<&Similarity>, blends: bool) -> Crop {
+    /// `takes` what is taken from it.
+    pub fn look(&mut self, window: Window, crop: Crop, moved: Option<&Similarity>, takes: Takes) -> Crop {
         let memory = match self.memory.take() {
             Some(mut memory) => {
                 memory.look(window, crop, moved);
                 memory
             }
-            None => Memory::new(window, crop, blends),
+            None => Memory::new(window, crop, takes),
         };
         self.memory.insert(memory).input().clone()
     }

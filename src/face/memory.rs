@@ -5,11 +5,12 @@
 
 use ndarray::Array2;
 
-use super::agree::{luma, soften_plane};
+use super::agree::luma;
 use super::align::Window;
 use super::crop::{Crop, cut, resized, side};
 use super::geometry::{Point, Similarity};
 use super::mask::smoothstep;
+use crate::image::soften::soften;
 
 /// Frames that the past counts for at most.
 const MOST: f32 = 5.0;
@@ -25,12 +26,22 @@ const MEDIAN_TO_DEVIATION: f32 = 1.4826;
 /// Noise of more than this, in levels of 0 to 1, is motion.
 const MOST_NOISE: f32 = 20.0 / 255.0;
 
+/// What is taken of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing. Where the restorer makes of like faces like ones, the past would only blur: see
+    /// [`Restorer::invents`](super::restore::Restorer::invents).
+    Nothing,
+    /// Nothing of the face, but somebody wants to know what might be: see [`Memory::past`].
+    Shares,
+    /// It is blended in.
+    Blends,
+}
+
 /// What is remembered of a face.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    /// The past is blended in. Where the restorer makes of like faces like ones, that would only
-    /// blur: see [`Restorer::invents`](super::restore::Restorer::invents).
-    blends: bool,
+    takes: Takes,
     window: Window,
     input: Crop,
     /// How many frames have gone into each pixel of the input.
@@ -41,25 +52,29 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Of a first frame; `blends` says whether anything of the past is taken.
-    pub fn new(window: Window, input: Crop, blends: bool) -> Self {
+    /// Of a first frame.
+    pub fn new(window: Window, input: Crop, takes: Takes) -> Self {
         let count = Array2::ones((side(&input), side(&input)));
-        Self { blends, window, input, count, restored: None, way: None }
+        Self { takes, window, input, count, restored: None, way: None }
     }
 
     /// Takes the next frame's crop; `moved` takes points of the picture before to points of this one, as the
     /// face moved. `None` begins anew.
     pub fn look(&mut self, window: Window, mut input: Crop, moved: Option<&Similarity>) {
+        if self.takes == Takes::Nothing {
+            (self.window, self.input) = (window, input);
+            return;
+        }
         let fits = side(&self.input) == side(&input) && self.restored.is_some();
         let back = moved.and_then(Similarity::inverse).zip(self.window.place.inverse());
         let Some((back, to_crop)) = back.filter(|_| fits) else {
-            *self = Self::new(window, input, self.blends);
+            *self = Self::new(window, input, self.takes);
             return;
         };
         let way = window.place.then(&back).then(&to_crop);
         let before = cut(&self.input.view(), &way, side(&input));
         let share = self.share(&way, &before, &input);
-        if self.blends {
+        if self.takes == Takes::Blends {
             mix(&mut input, &before, &share);
         }
         self.window = window;
@@ -74,7 +89,10 @@ impl Memory {
 
     /// Blends what was made of [`Self::input`] with what was made before, and remembers it.
     pub fn steady(&mut self, mut restored: Crop) -> &Crop {
-        let before = self.restored.take().filter(|before| self.blends && side(before) == side(&restored));
+        let before = self
+            .restored
+            .take()
+            .filter(|before| self.takes == Takes::Blends && side(before) == side(&restored));
         if let Some((before, (way, share))) = before.zip(self.way.as_ref()) {
             let times = side(&restored) as f32 / side(&self.input) as f32;
             let finer = Similarity { tx: way.tx * times, ty: way.ty * times, ..*way };
@@ -127,7 +145,7 @@ fn distrust(before: &Array2<f32>, now: &Array2<f32>) -> Array2<f32> {
     let median = *sizes.select_nth_unstable_by(middle, f32::total_cmp).1;
     let noise = (MEDIAN_TO_DEVIATION * median).min(MOST_NOISE);
     error.mapv_inplace(|value| value * value);
-    soften_plane(error.view_mut(), NEAR);
+    soften(error.view_mut(), NEAR);
     let allowed = noise * noise + TOLERANCE * TOLERANCE;
     error.mapv(|square| (square.max(0.0) / allowed).sqrt())
 }
@@ -173,7 +191,7 @@ mod tests {
         // Noise of the input, and what the restorer shimmers by.
         for (noise, shimmer) in [(0.0, 0.2), (0.1, 0.2)] {
             for step in [0, 1, 2] {
-                let mut memory = Memory::new(window(0.0), crop(0, noise, 0), true);
+                let mut memory = Memory::new(window(0.0), crop(0, noise, 0), Takes::Blends);
                 memory.steady(crop(0, shimmer, 0));
                 let mut restored = Crop::zeros((3, 32, 32));
                 for frame in 1..8 {
@@ -193,13 +211,17 @@ mod tests {
 
     #[test]
     fn a_memory_that_does_not_blend_hands_on_what_it_gets() {
-        let mut memory = Memory::new(window(0.0), crop(0, 0.1, 0), false);
-        memory.steady(crop(0, 0.2, 0));
-        for frame in 1..6 {
-            let (input, made) = (crop(0, 0.1, 100 + frame), crop(0, 0.2, frame));
-            memory.look(window(0.0), input.clone(), Some(&Similarity::IDENTITY));
-            assert_eq!(memory.input(), &input);
-            assert_eq!(memory.steady(made.clone()), &made);
+        for takes in [Takes::Nothing, Takes::Shares] {
+            let mut memory = Memory::new(window(0.0), crop(0, 0.1, 0), takes);
+            memory.steady(crop(0, 0.2, 0));
+            for frame in 1..6 {
+                let (input, made) = (crop(0, 0.1, 100 + frame), crop(0, 0.2, frame));
+                memory.look(window(frame as f32), input.clone(), Some(&Similarity::IDENTITY));
+                assert_eq!(memory.input(), &input);
+                assert_eq!(memory.steady(made.clone()), &made);
+                assert_eq!(memory.steadied(), Some((&window(frame as f32), &made)));
+                assert_eq!(memory.past().is_some(), takes == Takes::Shares);
+            }
         }
     }
 
@@ -207,7 +229,7 @@ mod tests {
     fn where_the_input_changes_nothing_of_the_past_is_taken() {
         let mut changed = crop(0, 0.0, 0);
         changed.slice_mut(ndarray::s![.., 8..16, 8..16]).fill(0.0);
-        let mut memory = Memory::new(window(0.0), crop(0, 0.0, 0), true);
+        let mut memory = Memory::new(window(0.0), crop(0, 0.0, 0), Takes::Blends);
         memory.steady(Crop::ones((3, 64, 64)));
         memory.look(window(0.0), changed, Some(&Similarity::IDENTITY));
         let restored = memory.steady(Crop::zeros((3, 64, 64)));
@@ -223,7 +245,7 @@ mod tests {
             (window(0.0), 32, None),
             (window(0.0), 32, Some(Similarity::upright(0.0, 0.0, 0.0))),
         ] {
-            let mut memory = Memory::new(self::window(0.0), crop(0, 0.0, 0), true);
+            let mut memory = Memory::new(self::window(0.0), crop(0, 0.0, 0), Takes::Blends);
             memory.steady(Crop::ones((3, 64, 64)));
             memory.look(window, Crop::zeros((3, side, side)), moved.as_ref());
             let restored = memory.steady(Crop::zeros((3, 2 * side, 2 * side)));

@@ -3,7 +3,7 @@
 //! keeps what is too fine for the crop to hold.
 
 use super::align::{Window, to_face};
-use super::crop::{Crop, Frame, cut_enlarged, reduce, sample, side};
+use super::crop::{Colours, Crop, Frame, cut_enlarged, reduce, side};
 use super::detect::Landmarks;
 use super::geometry::{Point, Similarity};
 use super::mask::{MIDDLE, REACH, mask, smoothstep};
@@ -43,6 +43,7 @@ pub fn paste<S: Sample>(
     // The picture as the crop could hold it.
     let held =
         (kept > 0.0).then(|| seen_by_crop(&large.view(), &to_crop, to_small, side(restored))).flatten();
+    let (restored, held) = (Colours::of(&restored.view()), held.map(|held| Colours::of(&held.view())));
     for (y, row) in rows_mut(large).enumerate().skip(lines.start).take(lines.len()) {
         for x in columns.clone() {
             let at = Point::new((x as f32 + 0.5) * to_small.x, (y as f32 + 0.5) * to_small.y);
@@ -53,10 +54,10 @@ pub fn paste<S: Sample>(
             }
             let weight = share * ellipse.min(covered(at)) * inside(there, length);
             if weight > 0.0 {
-                let mut colour = sample(&restored.view(), there, step, parts);
+                let mut colour = restored.sample(there, step, parts);
                 let pixel = &mut row[x * channels..(x + 1) * channels];
                 if let Some(held) = &held {
-                    let held = sample(&held.view(), there, step, parts);
+                    let held = held.sample(there, step, parts);
                     (0..3).for_each(|c| colour[c] += kept * (shade(pixel, c) - held[c]));
                 }
                 blend(pixel, colour, weight);

@@ -9,6 +9,7 @@ use super::crop::{self, Crop, cut};
 use super::detect::Landmarks;
 use super::helpers::{Finished, Helpers};
 use super::known::Known;
+use super::memory::Takes;
 use super::paste::paste;
 use super::restore::Restorer;
 use super::track::Track;
@@ -99,11 +100,16 @@ impl Restoring {
         self.renew(followed);
         let Self { restorer: Some(restorer), helpers, known, laid, .. } = self else { return Ok(report) };
         let chosen = choose(&followed.tracks, restorer.as_ref(), controls.strength);
+        let takes = match (restorer.invents(), &helpers.parser) {
+            (true, _) => Takes::Blends,
+            (false, Some(_)) => Takes::Shares,
+            (false, None) => Takes::Nothing,
+        };
         let crops: Vec<Crop> = chosen
             .iter()
             .map(|(track, window, _)| {
                 let crop = cut(input, &window.place, window.side);
-                known.entry(track.id).or_default().look(*window, crop, track.moved(), restorer.invents())
+                known.entry(track.id).or_default().look(*window, crop, track.moved(), takes)
             })
             .collect();
         let small = Size::new(input.size().0, input.size().1);

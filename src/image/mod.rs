@@ -12,6 +12,7 @@ pub(crate) mod planar;
 pub(crate) mod plane;
 pub mod quads;
 pub mod resample;
+pub mod soften;
 
 use fast_image_resize::PixelType;
 use ndarray::{Array3, ArrayView3, ArrayViewMut3, ShapeBuilder, s};

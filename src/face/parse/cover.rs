@@ -4,12 +4,12 @@
 use ndarray::{Array2, ArrayViewMut2, Axis};
 
 use super::SIDE as PARSED;
-use crate::face::agree::soften_plane;
 use crate::face::align::{Window, aligned, aligned_to_face};
 use crate::face::crop::{Crop, cut, side};
 use crate::face::detect::Landmarks;
 use crate::face::geometry::{Point, Similarity};
 use crate::face::mask::mask;
+use crate::image::soften::soften;
 
 /// Pixels of a side of the plane: a quarter of what is parsed is fine enough for what is blurred anyway.
 pub const SIDE: usize = 128;
@@ -59,8 +59,8 @@ pub fn fresh(is_face: &Array2<bool>) -> Option<Array2<f32>> {
         return None;
     }
     draw_in(plane.view_mut());
-    soften_plane(plane.view_mut(), SOFT);
-    soften_plane(plane.view_mut(), SOFT);
+    soften(plane.view_mut(), SOFT);
+    soften(plane.view_mut(), SOFT);
     Some(plane)
 }
 
