@@ -60,7 +60,7 @@ pub fn preset(name: &str) -> Option<Settings> {
 
 /// A displacement for every pixel of a picture, in pixels: the pixel `(x, y)` of the first picture is at
 /// `(x + u, y + v)` in the second. Indexed by row and column.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Flow {
     /// To the right.
     pub u: Array2<f32>,
@@ -106,8 +106,24 @@ impl Estimator {
         from: ArrayView2<'_, f32>,
         to: ArrayView2<'_, f32>,
     ) -> Result<Flow, FlowError> {
+        let mut flow = Flow::default();
+        self.estimate_into(from, to, &mut flow)?;
+        Ok(flow)
+    }
+
+    /// As [`Self::estimate`], into a flow that is written over; one of the same size, and nothing is allocated.
+    ///
+    /// # Errors
+    /// As for [`Self::estimate`]; the flow is as it was then.
+    pub fn estimate_into(
+        &mut self,
+        from: ArrayView2<'_, f32>,
+        to: ArrayView2<'_, f32>,
+        flow: &mut Flow,
+    ) -> Result<(), FlowError> {
         self.load(from, to)?;
-        Ok(self.run())
+        self.run(flow);
+        Ok(())
     }
 
     /// The flow from one picture to another, and back.
@@ -120,11 +136,13 @@ impl Estimator {
         second: ArrayView2<'_, f32>,
     ) -> Result<(Flow, Flow), FlowError> {
         self.load(first, second)?;
-        let forward = self.run();
+        let (mut forward, mut backward) = (Flow::default(), Flow::default());
+        self.run(&mut forward);
         for level in &mut self.levels {
             std::mem::swap(&mut level.from, &mut level.to);
         }
-        Ok((forward, self.run()))
+        self.run(&mut backward);
+        Ok((forward, backward))
     }
 
     /// Builds both pyramids.
@@ -150,7 +168,7 @@ impl Estimator {
         Ok(())
     }
 
-    fn run(&mut self) -> Flow {
+    fn run(&mut self, flow: &mut Flow) {
         if let Some(coarsest) = self.levels.last_mut() {
             coarsest.u.fill(0.0);
             coarsest.v.fill(0.0);
@@ -166,10 +184,12 @@ impl Estimator {
         }
         let finest = &self.levels[0];
         let dim = (finest.u.size.height, finest.u.size.width);
-        let mut flow = Flow { u: Array2::zeros(dim), v: Array2::zeros(dim) };
-        finest.u.copy_to(&mut flow.u);
-        finest.v.copy_to(&mut flow.v);
-        flow
+        for (from, to) in [(&finest.u, &mut flow.u), (&finest.v, &mut flow.v)] {
+            if to.dim() != dim {
+                *to = Array2::zeros(dim);
+            }
+            from.copy_to(to);
+        }
     }
 }
 

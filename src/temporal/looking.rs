@@ -57,7 +57,7 @@ impl Seen {
     /// Takes over what a shadow found out, for memory that it may write the next time.
     fn take(&mut self, shadow: &mut Shadow) {
         shadow.swap_maps(&mut self.maps);
-        self.flow = shadow.take_flow();
+        self.flow = shadow.take_flow(self.flow.take());
         let Some(reuse) = shadow.reuse_mut() else {
             self.reuse = None;
             return;

@@ -71,6 +71,8 @@ pub struct Shadow {
     taps: Taps,
     guide: Guide,
     flow: Option<Flow>,
+    /// One that is no longer wanted, to be written over.
+    spare: Option<Flow>,
     /// Only where outputs are reused.
     reuse: Option<Reuse>,
 }
@@ -95,12 +97,14 @@ impl Estimators {
         Self { noisy: Estimator::new(noisy), clean: clean.map(Estimator::new) }
     }
 
-    fn flow(&mut self, noisy: bool, from: ArrayView2<'_, f32>, to: ArrayView2<'_, f32>) -> Flow {
+    fn flow(&mut self, noisy: bool, from: ArrayView2<'_, f32>, to: ArrayView2<'_, f32>, flow: &mut Flow) {
         let estimator = match &mut self.clean {
             Some(clean) if !noisy => clean,
             _ => &mut self.noisy,
         };
-        estimator.estimate(from, to).expect("both pictures have the stage's size, which is large enough")
+        estimator
+            .estimate_into(from, to, flow)
+            .expect("both pictures have the stage's size, which is large enough");
     }
 }
 
@@ -126,6 +130,7 @@ impl Shadow {
             taps: Taps::new(size.width),
             guide: Guide { maps: quads(), noise: 0.0, share: 0.0 },
             flow: None,
+            spare: None,
             reuse: None,
         }
     }
@@ -163,11 +168,17 @@ impl Shadow {
     /// Finds the motion of the frame that was loaded, to be followed by [`Self::compare`] or [`Self::begin`], while
     /// something else is found out about its luma.
     pub fn find_motion<R: Send>(&mut self, beside: impl FnOnce(ArrayView2<'_, f32>) -> R + Send) -> R {
-        let Self { present, past, estimators, noise, has_past, .. } = self;
+        self.spare = self.flow.take().or(self.spare.take());
+        let mut flow = self.has_past.then(|| self.spare.take().unwrap_or_default());
+        let Self { present, past, estimators, noise, .. } = self;
         let (noisy, present) = (noise.is_noisy(), &*present);
-        let (result, flow) = rayon::join(
+        let (result, ()) = rayon::join(
             || beside(present.channel(0)),
-            || has_past.then(|| estimators.flow(noisy, present.channel(0), past.channel(0))),
+            || {
+                if let Some(flow) = &mut flow {
+                    estimators.flow(noisy, present.channel(0), past.channel(0), flow);
+                }
+            },
         );
         self.flow = flow;
         result
@@ -181,7 +192,7 @@ impl Shadow {
         for y in 0..self.size.height {
             self.present.row_mut(y).iter_mut().for_each(|pixel| pixel[3] = 1.0);
         }
-        self.flow = None;
+        self.spare = self.flow.take().or(self.spare.take());
         self.keep();
     }
 
@@ -236,8 +247,9 @@ impl Shadow {
         &self.guide
     }
 
-    /// The flow from the last frame into the past, `None` for the first of a scene.
-    pub fn take_flow(&mut self) -> Option<Flow> {
+    /// The flow from the last frame into the past, `None` for the first of a scene. `other` is written over the next time.
+    pub fn take_flow(&mut self, other: Option<Flow>) -> Option<Flow> {
+        self.spare = other.or(self.spare.take());
         self.flow.take()
     }
 
