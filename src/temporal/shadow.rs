@@ -373,6 +373,49 @@ impl<'a> Evidence<'a> {
             moved: moved.row(y),
         }
     }
+
+    /// Of so many pixels, the first: all of them are there, as the compiler then knows.
+    #[inline(always)]
+    fn first(&self, count: usize) -> Self {
+        Self {
+            residuals: self.residuals.map(|row| &row[..count]),
+            motion: self.motion.map(|row| &row[..count]),
+            mean_motion: self.mean_motion.map(|row| &row[..count]),
+            moved: &self.moved[..count],
+            ..*self
+        }
+    }
+
+    /// How far a pixel agrees with the past, where so much is explained: 0 where the past lies outside of the picture.
+    #[inline(always)]
+    fn trust(&self, x: usize, explained: &[f32; 2]) -> f32 {
+        let (at_x, at_y) = (x as f32 + self.motion[0][x], self.y + self.motion[1][x]);
+        let inside = at_x >= -0.5 && at_y >= -0.5 && at_x <= self.end[0] && at_y <= self.end[1];
+        let [luma, colour] = [self.residuals[0][x] / explained[0], self.residuals[1][x] / explained[1]];
+        let worst = larger(luma, SHARE_OF_COLOUR * colour);
+        if inside { 1.0 - smooth_step(DISTRUST, worst.sqrt()) } else { 0.0 }
+    }
+
+    /// What the past is worth at a pixel.
+    #[inline(always)]
+    fn weigh(&self, x: usize, weighing: &Weighing) -> Weight {
+        let trust = self.trust(x, &weighing.explained);
+        let [u, v] = self.mean_motion.map(|row| row[x]);
+        let speed = (u * u + v * v).sqrt();
+        let longest = larger(weighing.longest / (1.0 + speed / MOTION_OF_HALF), 1.0);
+        let length = smaller(self.moved[x][3], longest);
+        let share = weighing.strength * trust * length / (length + 1.0);
+        Weight { trust, length, longest, map: [self.motion[0][x], self.motion[1][x], share, speed] }
+    }
+}
+
+/// What the past is worth at a pixel.
+struct Weight {
+    trust: f32,
+    /// Frames of history, and what they may be at most.
+    length: f32,
+    longest: f32,
+    map: Quad,
 }
 
 /// Luma of a picture, 0 to 255.
@@ -431,28 +474,16 @@ dispatched! {
 dispatched! {
     /// The maps of a row, and the row as it goes into the history.
     fn weigh_row / weigh_row_plain(evidence: &Evidence<'_>, weighing: &Weighing, present: &mut [Quad], maps: &mut [Quad]) {
-        let count = present.len();
-        let [luma, colour] = evidence.residuals.map(|row| &row[..count]);
-        let [u, v] = evidence.motion.map(|row| &row[..count]);
-        let [mean_u, mean_v] = evidence.mean_motion.map(|row| &row[..count]);
-        let moved = &evidence.moved[..count];
-        let maps = &mut maps[..count];
-        let [explained_luma, explained_colour] = weighing.explained;
-        for x in 0..count {
-            let (at_x, at_y) = (x as f32 + u[x], evidence.y + v[x]);
-            let inside = at_x >= -0.5 && at_y >= -0.5 && at_x <= evidence.end[0] && at_y <= evidence.end[1];
-            let worst = larger(luma[x] / explained_luma, SHARE_OF_COLOUR * colour[x] / explained_colour);
-            let trust = if inside { 1.0 - smooth_step(DISTRUST, worst.sqrt()) } else { 0.0 };
-            let speed = (mean_u[x] * mean_u[x] + mean_v[x] * mean_v[x]).sqrt();
-            let longest = larger(weighing.longest / (1.0 + speed / MOTION_OF_HALF), 1.0);
-            let length = smaller(moved[x][3], longest);
-            let share = weighing.strength * trust * length / (length + 1.0);
-            maps[x] = [u[x], v[x], share, speed];
-            let pixel = &mut present[x];
+        let evidence = evidence.first(present.len());
+        let maps = &mut maps[..present.len()];
+        for (x, pixel) in present.iter_mut().enumerate() {
+            let Weight { trust, length, longest, map } = evidence.weigh(x, weighing);
+            let (share, moved) = (map[2], &evidence.moved[x]);
             for channel in 0..3 {
-                pixel[channel] += share * (moved[x][channel] - pixel[channel]);
+                pixel[channel] += share * (moved[channel] - pixel[channel]);
             }
             pixel[3] = smaller(length * trust, longest) + 1.0;
+            maps[x] = map;
         }
     }
 }
@@ -463,27 +494,12 @@ dispatched! {
     fn judge_row / judge_row_plain(
         evidence: &Evidence<'_>, weighing: &Weighing, deciding: &[f32; 2], maps: &mut [Quad], merits: &mut [Quad],
     ) {
-        let count = maps.len();
-        let [luma, colour] = evidence.residuals.map(|row| &row[..count]);
-        let [u, v] = evidence.motion.map(|row| &row[..count]);
-        let [mean_u, mean_v] = evidence.mean_motion.map(|row| &row[..count]);
-        let moved = &evidence.moved[..count];
-        let merits = &mut merits[..count];
-        let trust = |x: usize, explained: &[f32; 2]| {
-            let worst = larger(luma[x] / explained[0], SHARE_OF_COLOUR * colour[x] / explained[1]);
-            1.0 - smooth_step(DISTRUST, worst.sqrt())
-        };
-        for x in 0..count {
-            let (at_x, at_y) = (x as f32 + u[x], evidence.y + v[x]);
-            let inside = at_x >= -0.5 && at_y >= -0.5 && at_x <= evidence.end[0] && at_y <= evidence.end[1];
-            let inside = if inside { 1.0 } else { 0.0 };
-            let (kept, strict) = (inside * trust(x, &weighing.explained), inside * trust(x, deciding));
-            let speed = (mean_u[x] * mean_u[x] + mean_v[x] * mean_v[x]).sqrt();
-            let longest = larger(weighing.longest / (1.0 + speed / MOTION_OF_HALF), 1.0);
-            let length = smaller(moved[x][3], longest);
-            let share = weighing.strength * kept * length / (length + 1.0);
-            maps[x] = [u[x], v[x], share, speed];
-            merits[x] = [kept, length, longest, 1.0 - strict];
+        let evidence = evidence.first(maps.len());
+        let merits = &mut merits[..maps.len()];
+        for (x, to) in maps.iter_mut().enumerate() {
+            let Weight { trust, length, longest, map } = evidence.weigh(x, weighing);
+            *to = map;
+            merits[x] = [trust, length, longest, 1.0 - evidence.trust(x, deciding)];
         }
     }
 }
