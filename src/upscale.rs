@@ -144,7 +144,6 @@ impl<S: Sample> Upscaler<S> {
         Parts { scale: self.scale(), window: takes_parts.then(|| self.tiler.window()) }
     }
 
-    /// As [`Self::run`] for parts of the picture, where [`Parts::window`] allows it; the rest of `to` is left alone.
     /// Whether one run of the network, on all of the picture and its colours and nothing else, makes the one of the other.
     pub fn is_one_run(&self, from: Size, to: Size) -> bool {
         let is_plain = plan(from, to, self.scale()) == [Step::Network] && self.network.channels() == 3;

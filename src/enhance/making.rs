@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::large::{Device, Place, Runner};
-use super::planned::Planned;
+use super::planned::{Areas, Planned};
 use super::threads::Threads;
 use super::{Effort, EnhanceError, Report};
 use crate::face::crop::{Frame, Source};
 use crate::face::{FaceReport, Restoring};
 use crate::image::quads::Quads;
 use crate::image::resample::Resampler;
-use crate::image::{Sample, Size, View, ViewMut, Window, copy, rows, rows_mut};
+use crate::image::{
+    Area, Picture, Sample, Size, View, ViewMut, Window, copy, crop, crop_mut, rows, rows_mut,
+};
 use crate::infer::InferError;
 use crate::infer::onnx::TensorSample;
 use crate::infer::resident::Levels;
@@ -59,6 +61,42 @@ impl<S: Sample> Source for BestKnown<'_, S> {
     }
 }
 
+/// Pixels around an area that something stands in for, for the same to come out wherever areas end; and how many of these are
+/// written, because the blend goes over from one pixel of the input to the next.
+const AROUND: usize = 8;
+const WRITTEN: usize = 1;
+
+/// Fills areas of an output, which is a whole multiple of the input, by the light network, or by a resize where there is none.
+fn stand_in<S: Sample>(
+    mut light: Option<&mut Upscaler<S>>,
+    resampler: &mut Resampler,
+    areas: &[Area],
+    input: View<'_, S>,
+    mut output: ViewMut<'_, S>,
+) -> Result<(), InferError> {
+    let (small, channels) = (Size::of(&input), input.dim().2);
+    let scale = output.dim().1 / small.width;
+    let around = |area, context| Window { context, most: usize::MAX }.around(area, small);
+    for &area in areas {
+        let (seen, area) = (around(area, AROUND), around(area, WRITTEN));
+        let from = crop(input, seen.x, seen.y, seen.size);
+        let size = seen.size.times(scale);
+        let made = match &mut light {
+            Some(light) => {
+                let mut made = Picture::from_elem((size.height, size.width, channels), S::zeroed());
+                light.run(from, made.view_mut())?;
+                made
+            }
+            None => resampler.resize(from, size),
+        };
+        let (x, y) = (area.x - seen.x, area.y - seen.y);
+        let (inner, place) = (area.size.times(scale), (area.x * scale, area.y * scale));
+        let to = crop_mut(output.view_mut(), place.0, place.1, inner);
+        copy(crop(made.view(), x * scale, y * scale, inner), to);
+    }
+    Ok(())
+}
+
 /// What the upscaler did.
 #[derive(Default)]
 pub(super) struct Upscaled {
@@ -102,25 +140,31 @@ impl<S: TensorSample> Making<S> {
     pub(super) fn upscale(
         &mut self,
         effort: Effort,
-        parts: Option<(&Refresh, Window)>,
+        parts: Option<Areas<'_>>,
         input: View<'_, S>,
-        output: ViewMut<'_, S>,
+        mut output: ViewMut<'_, S>,
     ) -> Result<Upscaled, InferError> {
-        let Self { upscaler, light, device, place, .. } = self;
+        let started = Instant::now();
+        let small = Size::of(&input);
+        let Self { upscaler, light, device, place, resampler, .. } = self;
+        if let Some(parts) = &parts {
+            // First: around its parts, the network's pixels count.
+            stand_in(light.as_mut(), resampler, parts.stand_ins, input, output.view_mut())?;
+        }
         let runner = match (light, device, upscaler) {
             (Some(light), _, _) if effort == Effort::Light => Runner::Host(light),
             (_, Some(device), _) if *place == Place::Device => Runner::Device(device),
             (_, _, Some(upscaler)) => Runner::Host(upscaler),
             (_, _, None) => Runner::Nothing,
         };
-        let (upscaler, areas, window) = match (runner, parts) {
-            (Runner::Host(upscaler), Some((Refresh::Parts(areas), window))) => (upscaler, areas, window),
+        let (upscaler, areas, parts) = match (runner, parts) {
+            (Runner::Host(upscaler), Some(parts @ Areas { refresh: Refresh::Parts(areas), .. })) => {
+                (upscaler, areas, parts)
+            }
             (runner, _) => return runner.run(input, output),
         };
-        let started = Instant::now();
-        let small = Size::of(&input);
         let done = upscaler.run_parts(input, output, areas)?;
-        let seen = areas.iter().map(|area| window.around(*area, small).size);
+        let seen = areas.iter().map(|area| parts.window.around(*area, small).size);
         let pixels = seen.map(|size| size.width * size.height).sum();
         let (tiles, left_out) = (done.tiles, done.left_out);
         Ok(Upscaled { tiles, left_out, pixels, time: started.elapsed(), levels: None })

@@ -32,6 +32,17 @@ pub struct Planned<S> {
     has_history: bool,
 }
 
+/// Parts of an input.
+#[derive(Clone, Copy)]
+pub(super) struct Areas<'a> {
+    /// For the network.
+    pub refresh: &'a Refresh,
+    /// For something lighter.
+    pub stand_ins: &'a [Area],
+    /// What a run of the network takes and may have.
+    pub window: Window,
+}
+
 impl<S> Default for Planned<S> {
     fn default() -> Self {
         Self {
@@ -98,9 +109,9 @@ impl<S: Sample> Planned<S> {
     }
 
     /// What of the input is to be run through the network; `None` for all of it.
-    pub(super) fn areas(&self) -> Option<(&Refresh, Window)> {
+    pub(super) fn areas(&self) -> Option<Areas<'_>> {
         let (refresh, _) = self.seen.refresh().filter(|_| self.reuse == Reuse::Parts)?;
-        Some((refresh, self.window))
+        Some(Areas { refresh, stand_ins: self.seen.stand_ins(), window: self.window })
     }
 
     /// The input as the network is to see it.
@@ -270,8 +281,9 @@ enum Reuse {
 impl Reuse {
     fn controls(self, controls: &Controls) -> temporal::Controls {
         let mut temporal = controls.temporal;
-        if self != Self::Parts {
-            temporal.reuse.amount = 0.0;
+        match self {
+            Self::Parts => temporal.reuse.stands_in = true,
+            Self::Off | Self::Whole(_) => temporal.reuse.amount = 0.0,
         }
         temporal
     }

@@ -21,6 +21,7 @@ pub struct Seen {
 
 struct SeenReuse {
     refresh: Refresh,
+    stand_ins: Vec<Area>,
     oldest: u32,
     transfer: Quads,
 }
@@ -41,6 +42,11 @@ impl Seen {
     /// outputs are not reused.
     pub fn refresh(&self) -> Option<(&Refresh, u32)> {
         self.reuse.as_ref().map(|reuse| (&reuse.refresh, reuse.oldest))
+    }
+
+    /// What of the input something else than the network is to make: see [`Reuse::stand_ins`](super::reuse::Reuse::stand_ins).
+    pub fn stand_ins(&self) -> &[Area] {
+        self.reuse.as_ref().map_or(&[], |reuse| &reuse.stand_ins)
     }
 
     /// The difference that is handed on to an output, where it was not made anew: red, green and blue in levels of 0 to 255.
@@ -64,10 +70,12 @@ impl Seen {
         };
         let seen = self.reuse.get_or_insert_with(|| SeenReuse {
             refresh: Refresh::Whole,
+            stand_ins: Vec::new(),
             oldest: 0,
             transfer: Quads::new(Size::new(0, 0)),
         });
         seen.refresh.clone_from(reuse.refresh());
+        reuse.stand_ins().clone_into(&mut seen.stand_ins);
         seen.oldest = reuse.oldest();
         reuse.swap_transfer(&mut seen.transfer);
     }

@@ -106,6 +106,11 @@ impl<S: Sample> Temporal<S> {
         self.seen.refresh()
     }
 
+    /// See [`Seen::stand_ins`].
+    pub fn stand_ins(&self) -> &[Area] {
+        self.seen.stand_ins()
+    }
+
     /// Forgets the past.
     pub fn reset(&mut self) {
         self.looking.reset();

@@ -56,11 +56,13 @@ pub struct Controls {
     pub tile: u32,
     /// Largest share of the tiles that is inferred for a frame, but for those that are too old.
     pub budget: f32,
+    /// Something lighter makes what the budget leaves out, where the past is doubted: see [`Reuse::stand_ins`].
+    pub stands_in: bool,
 }
 
 impl Default for Controls {
     fn default() -> Self {
-        Self { amount: 0.0, max_age: 64, tile: 32, budget: 1.0 }
+        Self { amount: 0.0, max_age: 64, tile: 32, budget: 1.0, stands_in: false }
     }
 }
 
@@ -92,6 +94,9 @@ pub struct Reuse {
     /// Of each tile: that it is wanted, and half the debt is enough.
     wanted: Vec<bool>,
     watched: Vec<bool>,
+    /// Of each tile: that something else makes it, where the past is doubted.
+    owed: Vec<bool>,
+    stand_ins: Vec<Area>,
     /// Trust, frames of history with what they may be at most, and doubt, of each pixel.
     merits: Quads,
     /// Share of the new sample in each pixel of a row.
@@ -114,6 +119,8 @@ impl Reuse {
             ages: vec![OLD; grid.count()],
             wanted: vec![false; grid.count()],
             watched: vec![false; grid.count()],
+            owed: vec![false; grid.count()],
+            stand_ins: Vec::new(),
             merits: Quads::new(picture),
             fresh: vec![1.0; picture.width],
             still: [plane(), plane(), plane()],
@@ -130,6 +137,11 @@ impl Reuse {
     /// What of the last frame was to be run through the network.
     pub fn refresh(&self) -> &Refresh {
         &self.refresh
+    }
+
+    /// What of the last frame is to be made by something else than the network, for which the budget had no room. It stays due.
+    pub fn stand_ins(&self) -> &[Area] {
+        &self.stand_ins
     }
 
     /// Frames since the tile that was inferred longest ago was.
@@ -153,11 +165,17 @@ impl Reuse {
     /// The whole frame is inferred: every tile is new, but their debts are not alike.
     fn renew(&mut self, most: f32) {
         self.refresh = Refresh::Whole;
+        self.owe_nothing();
         self.ages.fill(0);
         for tile in 0..self.grid.count() {
             let share = (tile as f64 * GOLDEN).fract() as f32;
             fill(&mut self.debts[0], &self.grid.tile_area(tile), SPREAD * share * most);
         }
+    }
+
+    fn owe_nothing(&mut self) {
+        self.owed.fill(false);
+        self.stand_ins.clear();
     }
 
     /// Takes the motion out where frame and past agree without it. Answers whether there was any.
@@ -214,15 +232,18 @@ impl Reuse {
             self.ages[tile] = self.ages[tile].saturating_add(1);
             self.wanted[tile] = self.ages[tile] >= max_age;
             if !self.wanted[tile] && (doubt > DOUBT || debt >= limit) {
-                urgent.push((debt / limit.max(1e-3) + doubt / DOUBT, tile));
+                urgent.push((debt / limit.max(1e-3) + doubt / DOUBT, tile, doubt));
             }
         }
         let allowed = (controls.budget.clamp(0.0, 1.0) * self.grid.count() as f32) as usize;
         let old = self.wanted.iter().filter(|wanted| **wanted).count();
-        urgent.sort_unstable_by(|(a, first), (b, second)| b.total_cmp(a).then(first.cmp(second)));
+        urgent.sort_unstable_by(|(a, first, _), (b, second, _)| b.total_cmp(a).then(first.cmp(second)));
         // A budget of next to nothing still lets the picture come round.
-        for (_, tile) in urgent.into_iter().take(allowed.max(1).saturating_sub(old)) {
-            self.wanted[tile] = true;
+        let (now, later) = urgent.split_at(urgent.len().min(allowed.max(1).saturating_sub(old)));
+        now.iter().for_each(|&(_, tile, _)| self.wanted[tile] = true);
+        self.owe_nothing();
+        for &(_, tile, doubt) in later {
+            self.owed[tile] = controls.stands_in && doubt > DOUBT;
         }
         self.debts.swap(0, 1);
         match self.grid.rectangles(&self.wanted, window) {
@@ -236,6 +257,9 @@ impl Reuse {
                 let ages = self.ages.iter_mut().zip(&self.wanted);
                 ages.filter(|(_, wanted)| **wanted).for_each(|(age, _)| *age = 0);
                 self.refresh = Refresh::Parts(areas);
+                self.owed.iter_mut().zip(&self.wanted).for_each(|(owed, wanted)| *owed &= !wanted);
+                let all = Area { x: 0, y: 0, size: self.grid.picture };
+                self.stand_ins = self.grid.rectangles(&self.owed, window).unwrap_or_else(|| vec![all]);
             }
         }
     }
@@ -260,7 +284,8 @@ impl Reuse {
         self.transfer.extend();
     }
 
-    /// Share of the new sample in the pixels of a row: all of it in tiles that are new, but less towards such as are not.
+    /// Share of the new sample in the pixels of a row: all of it in tiles that are new, but less towards such as are not; where
+    /// something else stands in, as much as the past is doubted.
     fn find_fresh(&mut self, y: usize) {
         if self.refresh == Refresh::Whole {
             return self.fresh.fill(1.0);
@@ -277,7 +302,8 @@ impl Reuse {
         for (x, fresh) in self.fresh.iter_mut().enumerate() {
             let (column, r) = ((x / side) as isize, row as isize);
             if !is_new(column, r) {
-                *fresh = 0.0;
+                let is_owed = self.owed[row * across + x / side];
+                *fresh = if is_owed { self.merits.row(y)[x][3] } else { 0.0 };
                 continue;
             }
             let (left, right) = ((x % side) as f32, (side - 1 - x % side) as f32);

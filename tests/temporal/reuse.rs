@@ -15,6 +15,7 @@ struct Made<S> {
     picture: Picture<S>,
     refresh: Option<Refresh>,
     oldest: u32,
+    stood_in: bool,
 }
 
 impl<S> Made<S> {
@@ -67,13 +68,15 @@ fn run<S: Sample>(
         let mut picture = match &refresh {
             Some(Refresh::Parts(areas)) => {
                 let mut picture = Picture::from_elem(network.dim(), rubbish);
+                copy_parts(&network, temporal.stand_ins(), &mut picture);
                 copy_parts(&network, areas, &mut picture);
                 picture
             }
             _ => network,
         };
+        let stood_in = !temporal.stand_ins().is_empty();
         temporal.steady(look, &mut picture.view_mut());
-        Made { look, picture, refresh, oldest }
+        Made { look, picture, refresh, oldest, stood_in }
     };
     shots.into_iter().map(frame).collect()
 }
@@ -214,6 +217,35 @@ fn a_budget_bounds_what_is_inferred_for_a_frame() {
             sum += made.area();
         }
         assert!(sum / 23.0 >= 0.8 * budget, "{budget} is not made use of: {}", sum / 23.0);
+    }
+}
+
+#[test]
+fn something_stands_in_where_the_past_is_doubted_and_the_budget_has_no_room() {
+    // A square that moves faster than the budget follows, before what stands still.
+    let shots = || {
+        (0..16).map(|t| {
+            let still = Shot::of(&Scene::Trees, SMALL, 2.0, (0.0, 0.0)).with_noise(0.6, t as u32);
+            still.with_square(10.0 + 5.0 * t as f32, 40.0, 40.0, 250.0)
+        })
+    };
+    let error = |stands_in: bool, budget: f32| {
+        let mut controls = reusing(1.0);
+        (controls.reuse.budget, controls.reuse.stands_in) = (budget, stands_in);
+        let with = |rubbish| run::<u8>(Mode::Balanced, &controls, rubbish, &[], shots());
+        let (black, white) = (with(0), with(255));
+        assert!(black.iter().zip(&white).all(|(black, white)| black.picture == white.picture));
+        let stood_in = black.iter().filter(|made| made.stood_in).count();
+        assert_eq!(stood_in > 5, stands_in && budget < 1.0, "{stands_in} {budget}: {stood_in} of 16");
+        let errors =
+            black.iter().zip(shots()).skip(8).map(|(made, shot)| standard_error(&made.picture, &shot));
+        errors.sum::<f32>() / 8.0
+    };
+    for budget in [0.02, 0.06] {
+        let (alone, helped, all) = (error(false, budget), error(true, budget), error(true, 1.0));
+        println!("{budget}: {alone} {helped} {all}");
+        assert!(helped <= 0.8 * alone, "{budget}: {alone} {helped}");
+        assert!(helped <= 1.5 * all, "{budget}: {helped} {all}");
     }
 }
 

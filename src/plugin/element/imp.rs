@@ -337,6 +337,10 @@ impl FaceSr {
     fn pace(&self, settings: &Settings, input: &VideoInfo, output: &VideoInfo) {
         let is_live = !self.obj().is_passthrough() && live::is_live(self.obj().sink_pad());
         let frame = is_live.then(|| live::frame(input));
+        if !is_live && settings.reuse > 0.0 && settings.reuse_budget < 1.0 {
+            // It stands in for what the budget has no room for; without it, that is resized.
+            self.open_light(settings);
+        }
         let ladder = frame.map(|frame| {
             let efforts = self.efforts(settings);
             let mut ladder = Ladder::new(&efforts, frame.seconds_f64(), 1e-9 * settings.max_lateness as f64);
@@ -364,9 +368,21 @@ impl FaceSr {
         if self.state().faces_done().0.is_some() {
             efforts.push(Effort::NoFaces);
         }
+        let scale = self.state().loaded().map_or(1, |loaded| loaded.scale);
+        if self.open_light(settings) {
+            efforts.push(Effort::Light);
+        }
+        if scale > 1 {
+            efforts.push(Effort::Resampled);
+        }
+        efforts
+    }
+
+    /// Loads the light network, if there is one for the network that is set. Says why not where it should be there.
+    fn open_light(&self, settings: &Settings) -> bool {
         let loaded =
             self.state().loaded().map(|loaded| (loaded.model.clone(), loaded.active.provider, loaded.scale));
-        let Some((model, provider, scale)) = loaded else { return efforts };
+        let Some((model, provider, scale)) = loaded else { return false };
         let fallbacks = &mut self.stats.lock().unwrap().fallbacks;
         fallbacks.retain(|line| !line.starts_with(NO_LIGHT));
         let light = registry::light(&model, provider == Provider::Cpu).filter(|_| scale > 1);
@@ -374,16 +390,11 @@ impl FaceSr {
             let enhance = settings.enhance(crate::plugin::folder());
             self.state().open_light(&enhance, light)
         });
-        match opened {
-            Some(Ok(())) => efforts.push(Effort::Light),
-            Some(Err(error)) => fallbacks.push(format!("{NO_LIGHT}: {error}")),
-            None => {}
+        if let Some(Err(error)) = &opened {
+            fallbacks.push(format!("{NO_LIGHT}: {error}"));
         }
         *self.cancellers.lock().unwrap() = self.state().cancellers();
-        if scale > 1 {
-            efforts.push(Effort::Resampled);
-        }
-        efforts
+        matches!(opened, Some(Ok(())))
     }
 
     /// Seconds of running time now, and those at which a frame is due.

@@ -12,7 +12,7 @@ use crate::model::registry::{self, Live};
 pub const TOO_SLOW: &str = "too slow live on this processor";
 
 /// How the entry of `fallbacks` begins that says why frames that come late are resampled at once.
-pub const NO_LIGHT: &str = "no light network for frames that come late";
+pub const NO_LIGHT: &str = "no light network";
 
 /// Frames a second of live video that tells no rate: it is usually that of a camera.
 const USUAL_RATE: f64 = 30.0;

@@ -314,6 +314,7 @@ impl Settings {
                     max_age: self.reuse_max_age,
                     tile: self.reuse_tile,
                     budget: self.reuse_budget as f32,
+                    ..temporal::reuse::Controls::default()
                 },
             },
             input_denoise: self.input_denoise as f32,
