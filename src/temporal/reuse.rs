@@ -303,7 +303,7 @@ impl Reuse {
             let (column, r) = ((x / side) as isize, row as isize);
             if !is_new(column, r) {
                 let is_owed = self.owed[row * across + x / side];
-                *fresh = if is_owed { self.merits.row(y)[x][3] } else { 0.0 };
+                *fresh = if is_owed { 1.0 - self.merits.row(y)[x][0] } else { 0.0 };
                 continue;
             }
             let (left, right) = ((x % side) as f32, (side - 1 - x % side) as f32);
