@@ -164,11 +164,15 @@ fn memory_stays_flat_over_a_hundred_starts() {
         };
         let least = || (0..5).map(|_| (cycle(1), resident()).1).min().unwrap();
         cycle(50);
-        let before = least();
-        cycle(100);
-        let after = least();
-        println!("{before} KiB, then {after} KiB");
-        assert!(after < before + GROWTH, "{before} KiB became {after} KiB");
+        // What is left behind shows in every hundred; how the heap happens to lie, up to 2 MiB of it, does not.
+        let grows = (0..3).all(|_| {
+            let before = least();
+            cycle(100);
+            let after = least();
+            println!("{before} KiB, then {after} KiB");
+            after >= before + GROWTH
+        });
+        assert!(!grows, "a hundred starts left {GROWTH} KiB and more behind, three times");
     });
     let Some(output) = output else { return };
     assert!(output.status.success(), "{}", said(&output));
