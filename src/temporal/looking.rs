@@ -16,7 +16,8 @@ pub struct Seen {
     /// Motion into the past in pixels of the input, share of the past, and size of the motion around; where it was compared.
     maps: Quads,
     reuse: Option<SeenReuse>,
-    flow: Option<Flow>,
+    flow: Flow,
+    has_flow: bool,
 }
 
 struct SeenReuse {
@@ -28,7 +29,13 @@ struct SeenReuse {
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { look: Look::Alone, maps: Quads::new(Size::new(0, 0)), reuse: None, flow: None }
+        Self {
+            look: Look::Alone,
+            maps: Quads::new(Size::new(0, 0)),
+            reuse: None,
+            flow: Flow::default(),
+            has_flow: false,
+        }
     }
 }
 
@@ -57,13 +64,13 @@ impl Seen {
 
     /// The flow from the input to where its pixels were before, in pixels of the input.
     pub fn flow(&self) -> Option<&Flow> {
-        self.flow.as_ref()
+        self.has_flow.then_some(&self.flow)
     }
 
     /// Takes over what a shadow found out, for memory that it may write the next time.
     fn take(&mut self, shadow: &mut Shadow) {
         shadow.swap_maps(&mut self.maps);
-        self.flow = shadow.take_flow(self.flow.take());
+        self.has_flow = shadow.swap_flow(&mut self.flow);
         let Some(reuse) = shadow.reuse_mut() else {
             self.reuse = None;
             return;
@@ -159,7 +166,7 @@ impl<S: Sample> Looking<S> {
         let small = Size::of(&input);
         if !self.works_on(small, controls) {
             self.forget();
-            (seen.look, seen.reuse, seen.flow) = (Look::Alone, None, None);
+            (seen.look, seen.reuse, seen.has_flow) = (Look::Alone, None, false);
             return;
         }
         if self.sizes != Some((small, large)) {

@@ -70,9 +70,9 @@ pub struct Shadow {
     between: Plane,
     taps: Taps,
     guide: Guide,
-    flow: Option<Flow>,
-    /// One that is no longer wanted, to be written over.
-    spare: Option<Flow>,
+    /// From the frame into the past, where that was looked for.
+    flow: Flow,
+    has_flow: bool,
     /// Only where outputs are reused.
     reuse: Option<Reuse>,
 }
@@ -129,8 +129,8 @@ impl Shadow {
             between: plane(),
             taps: Taps::new(size.width),
             guide: Guide { maps: quads(), noise: 0.0, share: 0.0 },
-            flow: None,
-            spare: None,
+            flow: Flow::default(),
+            has_flow: false,
             reuse: None,
         }
     }
@@ -168,19 +168,18 @@ impl Shadow {
     /// Finds the motion of the frame that was loaded, to be followed by [`Self::compare`] or [`Self::begin`], while
     /// something else is found out about its luma.
     pub fn find_motion<R: Send>(&mut self, beside: impl FnOnce(ArrayView2<'_, f32>) -> R + Send) -> R {
-        self.spare = self.flow.take().or(self.spare.take());
-        let mut flow = self.has_past.then(|| self.spare.take().unwrap_or_default());
-        let Self { present, past, estimators, noise, .. } = self;
+        let Self { present, past, estimators, noise, has_past, flow, .. } = self;
         let (noisy, present) = (noise.is_noisy(), &*present);
-        let (result, ()) = rayon::join(
+        let (result, has_flow) = rayon::join(
             || beside(present.channel(0)),
             || {
-                if let Some(flow) = &mut flow {
+                if *has_past {
                     estimators.flow(noisy, present.channel(0), past.channel(0), flow);
                 }
+                *has_past
             },
         );
-        self.flow = flow;
+        self.has_flow = has_flow;
         result
     }
 
@@ -192,7 +191,7 @@ impl Shadow {
         for y in 0..self.size.height {
             self.present.row_mut(y).iter_mut().for_each(|pixel| pixel[3] = 1.0);
         }
-        self.spare = self.flow.take().or(self.spare.take());
+        self.has_flow = false;
         self.keep();
     }
 
@@ -204,8 +203,8 @@ impl Shadow {
     /// Compares the frame, whose motion was found, with the past, and adds it. Where outputs are reused, runs of the network are as `window` says.
     pub fn compare(&mut self, controls: &Controls, window: &Window) -> &Guide {
         let noisy = self.noise.is_noisy();
-        if let Some(flow) = &self.flow {
-            for (to, from) in self.motion.iter_mut().zip([&flow.u, &flow.v]) {
+        if self.has_flow {
+            for (to, from) in self.motion.iter_mut().zip([&self.flow.u, &self.flow.v]) {
                 to.load(from.view());
             }
         }
@@ -247,10 +246,11 @@ impl Shadow {
         &self.guide
     }
 
-    /// The flow from the last frame into the past, `None` for the first of a scene. `other` is written over the next time.
-    pub fn take_flow(&mut self, other: Option<Flow>) -> Option<Flow> {
-        self.spare = other.or(self.spare.take());
-        self.flow.take()
+    /// Gives away the flow from the last frame into the past for another, which is written over. Answers whether there is one:
+    /// the first frame of a scene has none.
+    pub fn swap_flow(&mut self, other: &mut Flow) -> bool {
+        std::mem::swap(&mut self.flow, other);
+        std::mem::take(&mut self.has_flow)
     }
 
     /// Gives away the maps of the last frame for others, which are written over.

@@ -136,6 +136,15 @@ pub fn messages(bus: &gst::Bus) -> Vec<String> {
     texts
 }
 
+/// The formats that the element takes.
+pub fn formats() -> Vec<VideoFormat> {
+    init();
+    let factory = gst::ElementFactory::find("facesr").unwrap();
+    let template = factory.static_pad_templates().iter().next().unwrap().caps();
+    let list = template.structure(0).unwrap().get::<gst::List>("format").unwrap();
+    list.iter().map(|name| VideoFormat::from_string(name.get().unwrap())).collect()
+}
+
 /// A format of 25 frames per second.
 pub fn info(format: VideoFormat, width: usize, height: usize) -> VideoInfo {
     let fps = gst::Fraction::new(25, 1);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::QUICK;
 use crate::common::{Bench, element, frame, info, read};
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
@@ -10,9 +11,6 @@ use gstreamer as gst;
 use gstreamer_video as gst_video;
 
 const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
-/// Far longer than anything quick takes, and far shorter than the slow frame.
-const QUICK: Duration = Duration::from_secs(4);
-
 /// A scene that moves a little, with noise; another from the twelfth frame on; and frames that come twice.
 fn scene(input: &VideoInfo, t: u64) -> gst::Buffer {
     let unit = 1 << (input.format_info().depth()[0] - 8);

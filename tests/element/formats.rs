@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::common::pool::{POISON, PoisonPool, padded, propose};
-use crate::common::{Bench, Samples, components, frame, info, noise, read, strike_out};
+use crate::common::{Bench, Samples, components, formats, frame, info, noise, read, strike_out};
 use gst_video::{VideoColorimetry, VideoFormat, VideoInfo};
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
@@ -24,14 +24,6 @@ const SIZES: [(usize, usize); 13] = [
     (4, 4),
     (9, 4),
 ];
-
-fn formats() -> Vec<VideoFormat> {
-    crate::common::init();
-    let factory = gstreamer::ElementFactory::find("facesr").unwrap();
-    let template = factory.static_pad_templates().iter().next().unwrap().caps();
-    let list = template.structure(0).unwrap().get::<gstreamer::List>("format").unwrap();
-    list.iter().map(|name| VideoFormat::from_string(name.get().unwrap())).collect()
-}
 
 /// Up to 31 and back again, in 64 steps.
 fn wave(at: usize) -> u32 {

@@ -14,3 +14,6 @@ mod random;
 mod reuse;
 mod stream;
 mod temporal;
+
+/// Far longer than anything quick takes, and far shorter than the slow frame.
+const QUICK: std::time::Duration = std::time::Duration::from_secs(4);

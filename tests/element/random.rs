@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::path::Path;
 
 use crate::common::pool::padded;
-use crate::common::{Bench, child, components, noise, read, said};
+use crate::common::{Bench, child, components, formats, noise, read, said};
 use gst_video::{VideoFormat, VideoInfo};
 use gstfacesr::image::Picture;
 use gstfacesr::infer::onnx::{OnnxNetwork, Options};
@@ -18,14 +18,6 @@ use gstreamer as gst;
 use gstreamer_video as gst_video;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-
-fn formats() -> Vec<VideoFormat> {
-    crate::common::init();
-    let factory = gst::ElementFactory::find("facesr").unwrap();
-    let template = factory.static_pad_templates().iter().next().unwrap().caps();
-    let list = template.structure(0).unwrap().get::<gst::List>("format").unwrap();
-    list.iter().map(|name| VideoFormat::from_string(name.get().unwrap())).collect()
-}
 
 fn runner(cases: u32) -> TestRunner {
     // The same cases each time: what fails here fails on every machine.

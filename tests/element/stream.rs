@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::QUICK;
 use crate::common::{Bench, element, frame, info, messages, read, tiny};
 use gst::prelude::*;
 use gst_app::{AppSink, AppSrc};
@@ -13,9 +14,6 @@ use gstreamer_video as gst_video;
 
 /// Grey that changes a little from frame to frame is what steadying takes for noise.
 const ALONE: [(&str, &str); 1] = [("temporal-mode", "off")];
-/// Far longer than anything quick takes, and far shorter than the slow frame.
-const QUICK: Duration = Duration::from_secs(4);
-
 /// A grey frame whose level is easy to find again.
 fn grey(info: &VideoInfo, level: u32) -> gst::Buffer {
     let format = info.format_info();
