@@ -4,6 +4,7 @@ mod large;
 mod making;
 mod open;
 mod planned;
+mod stand_in;
 mod threads;
 
 use std::path::PathBuf;
@@ -156,6 +157,17 @@ pub struct Reused {
     pub oldest: u32,
     /// Why the whole frame was, where it was.
     pub whole: Option<Whole>,
+    /// What was made by something lighter, for which the budget had no room, if anything was.
+    pub stood_in: Option<StoodIn>,
+}
+
+/// What something lighter than the network made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StoodIn {
+    /// Share of the frame.
+    pub area: f32,
+    /// [`Effort::Light`] is the light network, [`Effort::Resampled`] a resize.
+    pub by: Effort,
 }
 
 /// Why a whole frame was run through the network.

@@ -207,6 +207,13 @@ impl Done {
     }
 }
 
+impl std::ops::AddAssign for Done {
+    fn add_assign(&mut self, more: Self) {
+        self.tiles += more.tiles;
+        self.left_out += more.left_out;
+    }
+}
+
 /// The luma of a picture, one channel.
 fn luma<S: Sample>(picture: View<'_, S>) -> Picture<S> {
     let (height, width, channels) = picture.dim();

@@ -171,6 +171,6 @@ impl<S: TensorSample> Runner<'_, S> {
             }
         };
         let (tiles, left_out) = (done.tiles, done.left_out);
-        Ok(Upscaled { tiles, left_out, pixels: 0, time: started.elapsed(), levels })
+        Ok(Upscaled { tiles, left_out, time: started.elapsed(), levels, ..Upscaled::default() })
     }
 }

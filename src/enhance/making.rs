@@ -6,20 +6,18 @@ use std::time::{Duration, Instant};
 use super::large::{Device, Place, Runner};
 use super::planned::{Areas, Planned};
 use super::threads::Threads;
-use super::{Effort, EnhanceError, Report};
+use super::{Effort, EnhanceError, Report, StoodIn, stand_in};
 use crate::face::crop::{Frame, Source};
 use crate::face::{FaceReport, Restoring};
 use crate::image::quads::Quads;
 use crate::image::resample::Resampler;
-use crate::image::{
-    Area, Picture, Sample, Size, View, ViewMut, Window, copy, crop, crop_mut, rows, rows_mut,
-};
+use crate::image::{Sample, Size, View, ViewMut, copy, rows, rows_mut};
 use crate::infer::InferError;
 use crate::infer::onnx::TensorSample;
 use crate::infer::resident::Levels;
 use crate::temporal::reuse::Refresh;
 use crate::temporal::{Look, Steadying, shadow};
-use crate::upscale::Upscaler;
+use crate::upscale::{Done, Upscaler};
 
 /// Makes outputs, one after the other, and remembers them.
 pub struct Making<S> {
@@ -61,42 +59,6 @@ impl<S: Sample> Source for BestKnown<'_, S> {
     }
 }
 
-/// Pixels around an area that something stands in for, for the same to come out wherever areas end; and how many of these are
-/// written, because the blend goes over from one pixel of the input to the next.
-const AROUND: usize = 8;
-const WRITTEN: usize = 1;
-
-/// Fills areas of an output, which is a whole multiple of the input, by the light network, or by a resize where there is none.
-fn stand_in<S: Sample>(
-    mut light: Option<&mut Upscaler<S>>,
-    resampler: &mut Resampler,
-    areas: &[Area],
-    input: View<'_, S>,
-    mut output: ViewMut<'_, S>,
-) -> Result<(), InferError> {
-    let (small, channels) = (Size::of(&input), input.dim().2);
-    let scale = output.dim().1 / small.width;
-    let around = |area, context| Window { context, most: usize::MAX }.around(area, small);
-    for &area in areas {
-        let (seen, area) = (around(area, AROUND), around(area, WRITTEN));
-        let from = crop(input, seen.x, seen.y, seen.size);
-        let size = seen.size.times(scale);
-        let made = match &mut light {
-            Some(light) => {
-                let mut made = Picture::from_elem((size.height, size.width, channels), S::zeroed());
-                light.run(from, made.view_mut())?;
-                made
-            }
-            None => resampler.resize(from, size),
-        };
-        let (x, y) = (area.x - seen.x, area.y - seen.y);
-        let (inner, place) = (area.size.times(scale), (area.x * scale, area.y * scale));
-        let to = crop_mut(output.view_mut(), place.0, place.1, inner);
-        copy(crop(made.view(), x * scale, y * scale, inner), to);
-    }
-    Ok(())
-}
-
 /// What the upscaler did.
 #[derive(Default)]
 pub(super) struct Upscaled {
@@ -104,6 +66,8 @@ pub(super) struct Upscaled {
     pub left_out: usize,
     /// Pixels of the input, context included, where not all were run.
     pub pixels: usize,
+    /// What else made parts of the output.
+    pub stood_in: Option<StoodIn>,
     pub time: Duration,
     /// The large picture, where it stays on the device.
     pub levels: Option<Levels>,
@@ -147,10 +111,13 @@ impl<S: TensorSample> Making<S> {
         let started = Instant::now();
         let small = Size::of(&input);
         let Self { upscaler, light, device, place, resampler, .. } = self;
-        if let Some(parts) = &parts {
+        let (mut done, stood_in) = match &parts {
             // First: around its parts, the network's pixels count.
-            stand_in(light.as_mut(), resampler, parts.stand_ins, input, output.view_mut())?;
-        }
+            Some(parts) => {
+                stand_in::fill(light.as_mut(), resampler, parts.stand_ins, input, output.view_mut())?
+            }
+            None => (Done::default(), None),
+        };
         let runner = match (light, device, upscaler) {
             (Some(light), _, _) if effort == Effort::Light => Runner::Host(light),
             (_, Some(device), _) if *place == Place::Device => Runner::Device(device),
@@ -163,11 +130,11 @@ impl<S: TensorSample> Making<S> {
             }
             (runner, _) => return runner.run(input, output),
         };
-        let done = upscaler.run_parts(input, output, areas)?;
+        done += upscaler.run_parts(input, output, areas)?;
         let seen = areas.iter().map(|area| parts.window.around(*area, small).size);
         let pixels = seen.map(|size| size.width * size.height).sum();
         let (tiles, left_out) = (done.tiles, done.left_out);
-        Ok(Upscaled { tiles, left_out, pixels, time: started.elapsed(), levels: None })
+        Ok(Upscaled { tiles, left_out, pixels, stood_in, time: started.elapsed(), levels: None })
     }
 
     /// Large pictures stay on the device where a frame is steadied and one run of the network that is set makes it, all of it.
@@ -212,12 +179,12 @@ impl<S: TensorSample> Making<S> {
     pub(super) fn finish(
         &mut self,
         planned: &Planned<S>,
-        upscaled: Upscaled,
+        mut upscaled: Upscaled,
         input: View<'_, S>,
         mut output: ViewMut<'_, S>,
     ) -> Result<Report, EnhanceError> {
         let started = Instant::now();
-        self.steady(planned, upscaled.levels, &mut output)?;
+        self.steady(planned, upscaled.levels.take(), &mut output)?;
         let blending = started.elapsed();
         let faces = self.restore_faces(planned, input, &mut output)?;
         self.pass_alpha(input, output);
@@ -226,7 +193,7 @@ impl<S: TensorSample> Making<S> {
             tiles_left_out: upscaled.left_out,
             look: planned.look(),
             faces,
-            reused: planned.reused(upscaled.pixels, Size::of(&input)),
+            reused: planned.reused(&upscaled, Size::of(&input)),
             large: self.place,
             upscale: upscaled.time,
             looking: planned.looking(),

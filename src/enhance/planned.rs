@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::making::Upscaled;
 use super::threads::Threads;
 use super::{Controls, Effort, EnhanceError, Reused, Whole};
 use crate::face::detect::Detection;
@@ -119,9 +120,9 @@ impl<S: Sample> Planned<S> {
         self.leaning.as_ref().map_or(input, |leaning| leaning.view())
     }
 
-    /// What was made of outputs before, `pixels` of the input having been run.
-    pub(super) fn reused(&self, pixels: usize, small: Size) -> Option<Reused> {
-        self.reuse.report(self.look(), self.seen.refresh(), pixels, small)
+    /// What was made of outputs before, after this of the input was run.
+    pub(super) fn reused(&self, upscaled: &Upscaled, small: Size) -> Option<Reused> {
+        self.reuse.report(self.look(), self.seen.refresh(), upscaled, small)
     }
 }
 
@@ -292,16 +293,16 @@ impl Reuse {
         self,
         look: Look,
         refresh: Option<(&Refresh, u32)>,
-        pixels: usize,
+        upscaled: &Upscaled,
         small: Size,
     ) -> Option<Reused> {
-        let all = |why| Some(Reused { area: 1.0, oldest: 0, whole: Some(why) });
+        let all = |why| Some(Reused { area: 1.0, oldest: 0, whole: Some(why), stood_in: None });
         match (self, refresh) {
             (Self::Off, _) => None,
             (Self::Whole(why), _) => all(why),
             (Self::Parts, Some((Refresh::Parts(_), oldest))) if matches!(look, Look::Compared { .. }) => {
-                let area = pixels as f32 / (small.width * small.height) as f32;
-                Some(Reused { area, oldest, whole: None })
+                let area = upscaled.pixels as f32 / (small.width * small.height) as f32;
+                Some(Reused { area, oldest, whole: None, stood_in: upscaled.stood_in })
             }
             (Self::Parts, _) if matches!(look, Look::Compared { .. }) => all(Whole::NearlyAll),
             (Self::Parts, _) => all(Whole::Begins),

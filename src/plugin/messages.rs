@@ -8,7 +8,7 @@ use gstreamer::prelude::*;
 
 use super::face_stats::FaceStats;
 use super::stages::{Passed, Stages};
-use crate::enhance::{Effort, EnhanceError, Place, Reused, Whole};
+use crate::enhance::{Effort, EnhanceError, Place, Reused, StoodIn, Whole};
 use crate::infer::InferError;
 use crate::infer::shared::Users;
 use crate::temporal::Look;
@@ -137,6 +137,9 @@ struct ReuseStats {
     area: f64,
     oldest: u32,
     whole: [u64; WHOLE.len()],
+    /// As `area`, of what something lighter made, and what did the last time.
+    stood_in: f64,
+    stand_in: Option<Effort>,
 }
 
 impl ReuseStats {
@@ -145,6 +148,10 @@ impl ReuseStats {
         self.frames += 1;
         self.area += f64::from(reused.area);
         self.oldest = reused.oldest;
+        if let Some(StoodIn { area, by }) = reused.stood_in {
+            self.stood_in += f64::from(area);
+            self.stand_in = Some(by);
+        }
         let reason = WHOLE.iter().zip(&mut self.whole).find(|((reason, _), _)| reused.whole == Some(*reason));
         if let Some((_, frames)) = reason {
             *frames += 1;
@@ -152,15 +159,20 @@ impl ReuseStats {
     }
 
     /// `frames` that were looked at for it, the mean `area` of them that was inferred, context included, how many frames ago
-    /// the `oldest` part of the last was, and how many were inferred `whole`, by why.
+    /// the `oldest` part of the last was, how many were inferred `whole`, by why, and the mean area that was `stood-in` for, by
+    /// which `stand-in`.
     fn structure(&self) -> gst::Structure {
         let mut whole = gst::Structure::new_empty("whole");
         WHOLE.iter().zip(self.whole).for_each(|((_, name), frames)| whole.set(*name, frames));
+        let stand_in =
+            EFFORTS.iter().find(|(effort, _)| self.stand_in == Some(*effort)).map_or("", |(_, name)| *name);
         gst::Structure::builder("reuse")
             .field("frames", self.frames)
             .field("area", self.area / self.frames.max(1) as f64)
             .field("oldest", self.oldest)
             .field("whole", whole)
+            .field("stood-in", self.stood_in / self.frames.max(1) as f64)
+            .field("stand-in", stand_in)
             .build()
     }
 }

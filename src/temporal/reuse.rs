@@ -56,7 +56,7 @@ pub struct Controls {
     pub tile: u32,
     /// Largest share of the tiles that is inferred for a frame, but for those that are too old.
     pub budget: f32,
-    /// Something lighter makes what the budget leaves out, where the past is doubted: see [`Reuse::stand_ins`].
+    /// Something lighter makes what the budget leaves out, where the past is distrusted: see [`Reuse::stand_ins`].
     pub stands_in: bool,
 }
 
@@ -94,7 +94,7 @@ pub struct Reuse {
     /// Of each tile: that it is wanted, and half the debt is enough.
     wanted: Vec<bool>,
     watched: Vec<bool>,
-    /// Of each tile: that something else makes it, where the past is doubted.
+    /// Of each tile: that something else makes its pixels where the past is distrusted.
     owed: Vec<bool>,
     stand_ins: Vec<Area>,
     /// Trust, frames of history with what they may be at most, and doubt, of each pixel.
@@ -285,7 +285,7 @@ impl Reuse {
     }
 
     /// Share of the new sample in the pixels of a row: all of it in tiles that are new, but less towards such as are not; where
-    /// something else stands in, as much as the past is doubted.
+    /// something else stands in, as much as the past is distrusted.
     fn find_fresh(&mut self, y: usize) {
         if self.refresh == Refresh::Whole {
             return self.fresh.fill(1.0);

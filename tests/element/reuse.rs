@@ -1,7 +1,13 @@
 //! Outputs used again, through the element: what is saved, what is told, and where it cannot be.
 
-use crate::common::{Bench, frame, info, read};
+use crate::common::{Bench, frame, info, read, tiny};
 use gst_video::VideoFormat;
+use gstfacesr::enhance::{Controls, Effort, Enhancer, Residency, Settings};
+use gstfacesr::face;
+use gstfacesr::image::{Picture, Size};
+use gstfacesr::infer::onnx::Options;
+use gstfacesr::infer::provider::{Choice, Provider};
+use gstfacesr::temporal::Mode;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
@@ -102,4 +108,85 @@ fn reuse_may_be_turned_on_and_off_while_frames_flow() {
     assert_eq!(reuse(&bench).get::<u64>("frames").unwrap(), 12);
     assert!(reuse(&bench).get::<f64>("area").unwrap() < 1.0);
     assert_eq!(bench.complaints(), [""; 0]);
+}
+
+/// Fine stripes that stand still, and before them a square of finer ones that moves faster than a small budget follows.
+fn fast(size: Size, t: usize, channels: usize) -> Picture<u8> {
+    Picture::from_shape_fn((size.height, size.width, channels), |(y, x, c)| {
+        let is_square = (4 * t..4 * t + 40).contains(&x) && (20..60).contains(&y);
+        if c == 3 {
+            255
+        } else if is_square {
+            ((x + 5 * y + 4 * t) * 37 % 230) as u8
+        } else {
+            ((x / 3 + y + c) % 7 * 20) as u8
+        }
+    })
+}
+
+#[test]
+fn what_the_budget_leaves_out_is_stood_in_for_and_told_and_never_what_was_in_the_output() {
+    let size = Size::new(98, 75);
+    for (by, channels) in [(Effort::Light, 3), (Effort::Resampled, 3), (Effort::Light, 4)] {
+        let run = |rubbish: u8, budget: f32| {
+            let settings = Settings {
+                model: Some(tiny("nearest-x2")),
+                factor: None,
+                options: Options { choice: Choice::Only(Provider::Cpu), ..Options::default() },
+                runtime: None,
+                beside: None,
+                tile_size: 0,
+                tile_overlap: 0,
+                memory_limit: 1 << 30,
+                temporal: Mode::Balanced,
+                residency: Residency::Never,
+                faces: face::Settings { mode: face::Mode::Off, ..face::Settings::default() },
+            };
+            let mut enhancer = Enhancer::<u8>::open(&settings).unwrap();
+            if by == Effort::Light {
+                enhancer.open_light(&settings, &tiny("bilinear-x2")).unwrap();
+            }
+            let mut controls = Controls::default();
+            (controls.temporal.reuse.amount, controls.temporal.reuse.budget) = (1.0, budget);
+            controls.temporal.reuse.tile = 16;
+            let mut stood_in = 0;
+            let frames: Vec<Picture<u8>> = (0..12)
+                .map(|t| {
+                    let input = fast(size, t, channels);
+                    let mut output = Picture::from_elem((2 * size.height, 2 * size.width, channels), rubbish);
+                    let report = enhancer.process(input.view(), output.view_mut(), &controls).unwrap();
+                    if let Some(told) = report.reused.unwrap().stood_in {
+                        assert!(told.by == by && told.area > 0.0 && told.area <= 1.0, "{told:?}");
+                        stood_in += 1;
+                    }
+                    output
+                })
+                .collect();
+            assert_eq!(stood_in > 4, budget < 1.0, "{by:?} {budget}: {stood_in} of 12 frames");
+            frames
+        };
+        assert!(run(0, 0.05) == run(255, 0.05), "{by:?}, {channels} channels");
+        run(0, 1.0);
+    }
+}
+
+#[test]
+fn statistics_say_what_stood_in() {
+    crate::common::init();
+    let input = info(VideoFormat::Rgb, 98, 75);
+    for (budget, expected) in [("1", ""), ("0.05", "light-network")] {
+        let properties = [("reuse", "1"), ("reuse-tile", "16"), ("reuse-budget", budget)];
+        let mut bench = Bench::new("nearest-x2", &properties);
+        bench.info(&input);
+        for t in 0..12 {
+            let picture = fast(Size::new(98, 75), t, 3);
+            let mut buffer = frame(&input, |c, x, y| u32::from(picture[(y, x, c)]));
+            buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_mseconds(40 * t as u64));
+            bench.frame(buffer);
+        }
+        assert_eq!(reuse(&bench).get::<String>("stand-in").unwrap(), expected);
+        let stood_in = reuse(&bench).get::<f64>("stood-in").unwrap();
+        assert_eq!(stood_in > 0.0, !expected.is_empty(), "{stood_in}");
+        assert_eq!(bench.complaints(), [""; 0]);
+    }
 }
