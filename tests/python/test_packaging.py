@@ -146,6 +146,8 @@ class Starting(Machine):
                 stdout=subprocess.PIPE,
                 text=True,
                 start_new_session=True,
+                # A job in the background is started with SIGINT ignored, and no shell can trap what it was given so.
+                preexec_fn=lambda number=number: signal.signal(number, signal.SIG_DFL),
             )
             try:
                 self.assertEqual(process.stdout.readline(), "ready\n")
