@@ -1,30 +1,75 @@
 //! The flow of every pixel, from where the patches went.
 
+use rayon::prelude::*;
+
 use super::patch::{Fit, SIDE, Sampling};
 use super::search::{Grid, Pair};
 use crate::image::lanes::{Lanes, dispatched};
-use crate::image::plane::Plane;
+use crate::image::plane::{Band, Plane, rows_in_band};
 
 /// A residual below this many levels counts no more than this: noise decides nothing.
 const SMALLEST_RESIDUAL: f32 = 1.0;
 
+/// Fills `u` and `v`: at each pixel the mean of the patches that cover it, weighted by the
+/// inverse of their residuals there (Kroeger et al. 2016, equation 3). As in the search, the
+/// mean of a patch's residual is taken away. `weight` is scratch.
+pub fn densify(
+    pair: &Pair<'_>,
+    grid: &Grid,
+    fits: &[Fit],
+    u: &mut Plane,
+    v: &mut Plane,
+    weight: &mut Plane,
+) {
+    in_bands(u, v, weight, |band| densify_rows(pair, grid, fits, band));
+}
+
+/// [`densify`] for every processor.
+#[cfg(test)]
+fn densify_plain(
+    pair: &Pair<'_>,
+    grid: &Grid,
+    fits: &[Fit],
+    u: &mut Plane,
+    v: &mut Plane,
+    weight: &mut Plane,
+) {
+    in_bands(u, v, weight, |band| densify_rows_plain(pair, grid, fits, band));
+}
+
+/// Rows of `u`, `v` and `weight`.
+fn in_bands(u: &mut Plane, v: &mut Plane, weight: &mut Plane, fill: impl Fn([&mut Band<'_>; 3]) + Sync) {
+    let count = rows_in_band(u.size);
+    let bands = u.bands_mut(count).zip(v.bands_mut(count)).zip(weight.bands_mut(count));
+    bands.for_each(|((mut u, mut v), mut weight)| {
+        fill([&mut u, &mut v, &mut weight]);
+        for y in u.rows() {
+            u.extend(y);
+            v.extend(y);
+        }
+    });
+    u.extend_ends();
+    v.extend_ends();
+}
+
 dispatched! {
-    /// Fills `u` and `v`: at each pixel the mean of the patches that cover it, weighted by the
-    /// inverse of their residuals there (Kroeger et al. 2016, equation 3). As in the search, the
-    /// mean of a patch's residual is taken away. `weight` is scratch.
-    pub fn densify / densify_plain(
-        pair: &Pair<'_>, grid: &Grid, fits: &[Fit], u: &mut Plane, v: &mut Plane, weight: &mut Plane,
-    ) {
+    fn densify_rows / densify_rows_plain(pair: &Pair<'_>, grid: &Grid, fits: &[Fit], band: [&mut Band<'_>; 3]) {
+        let [u, v, weight] = band;
         u.fill(0.0);
         v.fill(0.0);
         weight.fill(0.0);
+        let rows = u.rows();
         let least = Lanes::splat(SMALLEST_RESIDUAL);
-        for (fit, (x, y)) in fits.iter().zip(grid.places()) {
+        for (index, (x, y)) in grid.covering(rows.clone()) {
+            let fit = &fits[index];
             let residual = residual(pair, fit, x, y);
             let (fit_u, fit_v) = (Lanes::splat(fit.u), Lanes::splat(fit.v));
-            for (row, residual) in residual.into_iter().enumerate() {
+            for (y, residual) in (y..).zip(residual) {
+                if !rows.contains(&y) {
+                    continue;
+                }
                 let share = Lanes::splat(1.0) / residual.abs().max(least);
-                let (x, y) = (x as isize, (y + row) as isize);
+                let x = x as isize;
                 add(weight, x, y, share);
                 add(u, x, y, share * fit_u);
                 add(v, x, y, share * fit_v);
@@ -32,16 +77,14 @@ dispatched! {
         }
         // In the border nothing was added, and the least weight keeps that finite.
         let least = Lanes::splat(f32::MIN_POSITIVE);
-        for y in 0..weight.size.height as isize {
-            let weight = weight.lanes(0, y);
-            for ((u, v), weight) in u.lanes_mut(0, y).iter_mut().zip(v.lanes_mut(0, y)).zip(weight) {
+        for y in rows {
+            let weight = weight.lanes_mut(y);
+            for ((u, v), weight) in u.lanes_mut(y).iter_mut().zip(v.lanes_mut(y)).zip(weight) {
                 let weight = Lanes(*weight).max(least);
                 *u = (Lanes(*u) / weight).0;
                 *v = (Lanes(*v) / weight).0;
             }
         }
-        u.extend();
-        v.extend();
     }
 }
 
@@ -65,8 +108,8 @@ fn residual(pair: &Pair<'_>, fit: &Fit, x: usize, y: usize) -> [Lanes; SIDE] {
 }
 
 #[inline(always)]
-fn add(plane: &mut Plane, x: isize, y: isize, value: Lanes) {
-    let to = plane.rest_mut(x, y);
+fn add(band: &mut Band<'_>, x: isize, y: usize, value: Lanes) {
+    let to = band.rest_mut(x, y);
     (Lanes::load(to) + value).store(to);
 }
 

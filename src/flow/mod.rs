@@ -7,7 +7,8 @@
 //! is made smooth where the picture allows it (`refine`, after T. Brox et al., "High Accuracy
 //! Optical Flow Estimation Based on a Theory for Warping", ECCV 2004).
 //!
-//! One thread; the same bits on every processor; nothing is remembered from one call to the next.
+//! Rows of a level are shared out to threads. The same bits on every processor and with any number of threads; nothing is
+//! remembered from one call to the next.
 
 mod checker;
 mod densify;
@@ -66,6 +67,19 @@ pub struct Flow {
     pub u: Array2<f32>,
     /// Down.
     pub v: Array2<f32>,
+}
+
+impl Flow {
+    /// Becomes the flow of two planes, in the memory that it has where that is as large.
+    pub(crate) fn take(&mut self, planes: [&Plane; 2]) {
+        for (from, to) in planes.into_iter().zip([&mut self.u, &mut self.v]) {
+            let dim = (from.size.height, from.size.width);
+            if to.dim() != dim {
+                *to = Array2::zeros(dim);
+            }
+            from.copy_to(to);
+        }
+    }
 }
 
 /// Why there is no flow.
@@ -145,9 +159,45 @@ impl Estimator {
         Ok((forward, backward))
     }
 
+    /// As [`Self::estimate`], of planes that are extended and hold luma of 0 to 255; the flow is written over `flow`, of the
+    /// same size, and is extended.
+    pub(crate) fn estimate_planes(
+        &mut self,
+        from: &Plane,
+        to: &Plane,
+        flow: [&mut Plane; 2],
+    ) -> Result<(), FlowError> {
+        self.prepare(from.size, to.size)?;
+        let [finest, coarser @ ..] = &mut self.levels[..] else { return Ok(()) };
+        if finest.work.is_some() {
+            finest.from.copy_from(from);
+            finest.to.copy_from(to);
+        }
+        if let [first, ..] = coarser {
+            scale::halve(from, &mut first.from);
+            scale::halve(to, &mut first.to);
+        }
+        self.halve_from(1);
+        self.search();
+        let finest = &mut self.levels[0];
+        let [u, v] = flow;
+        std::mem::swap(u, &mut finest.u);
+        std::mem::swap(v, &mut finest.v);
+        Ok(())
+    }
+
     /// Builds both pyramids.
     fn load(&mut self, from: ArrayView2<'_, f32>, to: ArrayView2<'_, f32>) -> Result<(), FlowError> {
         let [size, other] = [&from, &to].map(|picture| Size::new(picture.ncols(), picture.nrows()));
+        self.prepare(size, other)?;
+        self.levels[0].from.load(from);
+        self.levels[0].to.load(to);
+        self.halve_from(0);
+        Ok(())
+    }
+
+    /// Makes room for pictures of these sizes.
+    fn prepare(&mut self, size: Size, other: Size) -> Result<(), FlowError> {
         if size != other {
             return Err(FlowError::SizesDiffer(size, other));
         }
@@ -157,18 +207,27 @@ impl Estimator {
         if self.levels.first().is_none_or(|level| level.from.size != size) {
             self.levels = Level::pyramid(size, self.settings);
         }
-        self.levels[0].from.load(from);
-        self.levels[0].to.load(to);
-        for fine in 1..self.levels.len() {
+        Ok(())
+    }
+
+    /// Fills every level that is coarser than this one.
+    fn halve_from(&mut self, level: usize) {
+        for fine in level + 1..self.levels.len() {
             let (fine, coarse) = self.levels.split_at_mut(fine);
             let (fine, coarse) = (&fine[fine.len() - 1], &mut coarse[0]);
             scale::halve(&fine.from, &mut coarse.from);
             scale::halve(&fine.to, &mut coarse.to);
         }
-        Ok(())
     }
 
     fn run(&mut self, flow: &mut Flow) {
+        self.search();
+        let finest = &self.levels[0];
+        flow.take([&finest.u, &finest.v]);
+    }
+
+    /// Searches every level, coarse ones first, and carries the flow to the finest.
+    fn search(&mut self) {
         if let Some(coarsest) = self.levels.last_mut() {
             coarsest.u.fill(0.0);
             coarsest.v.fill(0.0);
@@ -181,14 +240,6 @@ impl Estimator {
                 scale::double(&level.u, &mut finer.u);
                 scale::double(&level.v, &mut finer.v);
             }
-        }
-        let finest = &self.levels[0];
-        let dim = (finest.u.size.height, finest.u.size.width);
-        for (from, to) in [(&finest.u, &mut flow.u), (&finest.v, &mut flow.v)] {
-            if to.dim() != dim {
-                *to = Array2::zeros(dim);
-            }
-            from.copy_to(to);
         }
     }
 }

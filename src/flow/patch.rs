@@ -34,7 +34,7 @@ pub struct Patch {
 }
 
 /// Where a patch was compared, and how well it fits there.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Fit {
     /// Displacement in pixels.
     pub u: f32,

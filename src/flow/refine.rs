@@ -5,13 +5,17 @@
 //! al. 2016, section 2.3). The differences are linear around the flow that the search found, and
 //! normalised, so that strong edges do not count more than weak ones.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 use super::checker::{Checker, checker, pack, unpack};
 use super::relax::{System, relax};
 use super::scale::slopes;
 use super::weigh::{Equations, weigh};
 use crate::image::Size;
 use crate::image::lanes::{Lanes, dispatched};
-use crate::image::plane::Plane;
+use crate::image::plane::{Plane, rows_in_band, rows_in_bands};
 
 /// Sweeps between two computations of the weights. With five, the error on the Middlebury pairs is
 /// 3 % larger; ten gain only where there is noise.
@@ -38,7 +42,6 @@ impl Slopes {
 
 /// What the refinement of a level works on; nothing in it outlives a run.
 pub struct Refinement {
-    warped: Plane,
     /// 1 where a pixel points into the picture, else 0.
     inside: Plane,
     mean: Plane,
@@ -47,18 +50,77 @@ pub struct Refinement {
     of_change: Slopes,
     of_x: Slopes,
     of_y: Slopes,
+    /// Of each row, the sum of changes and over how many pixels.
+    sums: Vec<[f32; 2]>,
+    parts: Vec<Part>,
+    /// Rows of a part, but for the last.
+    rows_in_part: usize,
+}
+
+/// Rows that a thread solves the equations of, and so many of its neighbours' that they are solved as if those were there:
+/// in a sweep, a pixel hears of what is two rows away.
+struct Part {
+    own: Range<usize>,
+    around: Range<usize>,
     equations: Equations,
     system: System,
     u: Checker,
     v: Checker,
+    /// Scratch of a row.
+    row: [Plane; 3],
+}
+
+/// Rows that sweeps carry anything across. Even, so that a part's first pixel is a red one.
+const REACH: usize = 2 * SWEEPS;
+
+impl Part {
+    fn new(own: Range<usize>, size: Size) -> Self {
+        let around = own.start.saturating_sub(REACH)..(own.end + REACH).min(size.height);
+        let part = Size::new(size.width, around.len());
+        let equation = || [checker(part), checker(part), checker(part)];
+        let row = || Plane::new(Size::new(size.width, 1));
+        Self {
+            own,
+            around,
+            equations: [equation(), equation(), equation()],
+            system: System::new(part),
+            u: checker(part),
+            v: checker(part),
+            row: [row(), row(), row()],
+        }
+    }
+
+    /// Takes the flow so far.
+    fn begin(&mut self, u: &Plane, v: &Plane) {
+        for (row, y) in self.around.clone().enumerate() {
+            pack(u.row(y), row, &mut self.u);
+            pack(v.row(y), row, &mut self.v);
+        }
+    }
+
+    fn solve(&mut self, width: usize) {
+        weigh(&self.equations, &self.u, &self.v, width, &mut self.system);
+        relax(&self.system, &mut self.u, &mut self.v, SWEEPS);
+    }
+
+    /// Takes rows that are another's own.
+    fn hear(&mut self, other: &Self) {
+        let shared = self.around.start.max(other.own.start)..self.around.end.min(other.own.end);
+        for y in shared {
+            let (from, to) = ((y - other.around.start) as isize, (y - self.around.start) as isize);
+            for (from_flow, to_flow) in [(&other.u, &mut self.u), (&other.v, &mut self.v)] {
+                for (from_colour, to_colour) in from_flow.iter().zip(to_flow) {
+                    to_colour.rest_mut(0, to).copy_from_slice(from_colour.rest(0, from));
+                }
+            }
+        }
+    }
 }
 
 impl Refinement {
     /// For levels of this size.
     pub fn new(size: Size) -> Self {
-        let equation = || [checker(size), checker(size), checker(size)];
         Self {
-            warped: Plane::new(size),
             inside: Plane::new(size),
             mean: Plane::new(size),
             change: Plane::new(size),
@@ -66,87 +128,132 @@ impl Refinement {
             of_change: Slopes::new(size),
             of_x: Slopes::new(size),
             of_y: Slopes::new(size),
-            equations: [equation(), equation(), equation()],
-            system: System::new(size),
-            u: checker(size),
-            v: checker(size),
+            sums: vec![[0.0; 2]; size.height],
+            parts: Vec::new(),
+            rows_in_part: 0,
         }
     }
 
     /// Refines a flow in place, the weights computed `iterations` times.
     pub fn run(&mut self, from: &Plane, to: &Plane, u: &mut Plane, v: &mut Plane, iterations: usize) {
+        self.run_in_parts(from, to, u, v, iterations, rows_in_bands(from.size, rayon::current_num_threads()));
+    }
+
+    /// As [`Self::run`], with parts of so many rows: an even number, and not fewer than [`REACH`].
+    fn run_in_parts(
+        &mut self,
+        from: &Plane,
+        to: &Plane,
+        u: &mut Plane,
+        v: &mut Plane,
+        iterations: usize,
+        rows: usize,
+    ) {
         if iterations == 0 {
             return;
         }
-        warp(to, u, v, &mut self.warped, &mut self.inside);
-        self.compare(from);
+        self.divide(from.size, rows);
+        self.compare(from, to, u, v);
         self.linearise(u, v);
-        for y in 0..u.size.height {
-            pack(u.row(y), y, &mut self.u);
-            pack(v.row(y), y, &mut self.v);
+        for iteration in 0..iterations {
+            if iteration > 0 {
+                self.exchange();
+            }
+            self.parts.par_iter_mut().for_each(|part| part.solve(from.size.width));
         }
-        for _ in 0..iterations {
-            weigh(&self.equations, &self.u, &self.v, u.size.width, &mut self.system);
-            relax(&self.system, &mut self.u, &mut self.v, SWEEPS);
+        for (flow, of) in [(&mut *u, (|part| &part.u) as fn(&Part) -> &Checker), (&mut *v, |part| &part.v)] {
+            flow.bands_mut(self.rows_in_part).zip(&self.parts).for_each(|(mut band, part)| {
+                for y in band.rows() {
+                    unpack(of(part), y - part.around.start, band.row_mut(y));
+                    band.extend(y);
+                }
+            });
+            flow.extend_ends();
         }
-        for y in 0..u.size.height {
-            unpack(&self.u, y, u.row_mut(y));
-            unpack(&self.v, y, v.row_mut(y));
+    }
+
+    fn divide(&mut self, size: Size, rows: usize) {
+        if self.rows_in_part == rows && !self.parts.is_empty() {
+            return;
         }
-        u.extend();
-        v.extend();
+        let firsts = (0..size.height).step_by(rows);
+        self.parts = firsts.map(|y| Part::new(y..(y + rows).min(size.height), size)).collect();
+        self.rows_in_part = rows;
+    }
+
+    /// Every part hears what the next ones found.
+    fn exchange(&mut self) {
+        for index in 1..self.parts.len() {
+            let (before, behind) = self.parts.split_at_mut(index);
+            let (before, behind) = (&mut before[index - 1], &mut behind[0]);
+            before.hear(behind);
+            behind.hear(before);
+        }
     }
 
     /// Fills `mean` and `change` and their slopes. What changed everywhere alike is taken away: a
     /// change of brightness is no motion.
-    fn compare(&mut self, from: &Plane) {
-        let (mut sum, mut count) = (0.0_f64, 0.0_f64);
-        for y in 0..from.size.height {
-            let pictures = from.row(y).iter().zip(self.warped.row(y)).zip(self.inside.row(y));
-            let rows = self.mean.row_mut(y).iter_mut().zip(self.change.row_mut(y));
-            let (mut row_sum, mut row_count) = (0.0, 0.0);
-            for (((from, warped), inside), (mean, change)) in pictures.zip(rows) {
-                *mean = 0.5 * (from + warped);
-                *change = warped - from;
-                row_sum += inside * *change;
-                row_count += inside;
+    fn compare(&mut self, from: &Plane, to: &Plane, u: &Plane, v: &Plane) {
+        let count = rows_in_band(from.size);
+        let Self { inside, mean, change, sums, .. } = self;
+        let bands = inside.bands_mut(count).zip(mean.bands_mut(count)).zip(change.bands_mut(count));
+        bands.zip(sums.par_chunks_mut(count)).for_each(|(((mut inside, mut mean), mut change), sums)| {
+            for (y, sum) in mean.rows().zip(sums) {
+                warp_row(to, y, [u.row(y), v.row(y)], mean.row_mut(y), inside.row_mut(y));
+                *sum = compare_row(from.row(y), inside.row_mut(y), mean.row_mut(y), change.row_mut(y));
+                mean.extend(y);
             }
-            sum += f64::from(row_sum);
-            count += f64::from(row_count);
-        }
-        let offset = (sum / count.max(1.0)) as f32;
-        for y in 0..from.size.height {
-            self.change.row_mut(y).iter_mut().for_each(|change| *change -= offset);
-        }
-        self.mean.extend();
-        self.change.extend();
+        });
+        let [sum, pixels] = [0, 1].map(|of| self.sums.iter().map(|row| f64::from(row[of])).sum::<f64>());
+        let offset = (sum / pixels.max(1.0)) as f32;
+        self.change.bands_mut(count).for_each(|mut change| {
+            for y in change.rows() {
+                change.row_mut(y).iter_mut().for_each(|change| *change -= offset);
+                change.extend(y);
+            }
+        });
+        self.mean.extend_ends();
+        self.change.extend_ends();
         self.of_mean.of(&self.mean);
         self.of_change.of(&self.change);
         self.of_x.of(&self.of_mean.x);
         self.of_y.of(&self.of_mean.y);
     }
 
-    /// Writes the equations. A pixel that points out of the picture has none.
+    /// Writes the equations, and the flow that they begin with. A pixel that points out of the picture has none.
     fn linearise(&mut self, u: &Plane, v: &Plane) {
+        let Self { inside, change, of_mean, of_change, of_x, of_y, parts, .. } = self;
         let terms = [
-            [&self.of_mean.x, &self.of_mean.y, &self.change],
-            [&self.of_x.x, &self.of_x.y, &self.of_change.x],
-            [&self.of_x.y, &self.of_y.y, &self.of_change.y],
+            [&of_mean.x, &of_mean.y, &*change],
+            [&of_x.x, &of_x.y, &of_change.x],
+            [&of_x.y, &of_y.y, &of_change.y],
         ];
-        let mut row = [
-            Plane::new(Size::new(u.size.width, 1)),
-            Plane::new(Size::new(u.size.width, 1)),
-            Plane::new(Size::new(u.size.width, 1)),
-        ];
-        for y in 0..u.size.height {
-            for (term, equation) in terms.iter().zip(&mut self.equations) {
-                normalise(*term, u, v, &self.inside, y as isize, &mut row);
-                for (row, to) in row.iter().zip(equation) {
-                    pack(row.row(0), y, to);
+        parts.par_iter_mut().for_each(|part| {
+            part.begin(u, v);
+            for (to, y) in part.around.clone().enumerate() {
+                for (term, equation) in terms.iter().zip(&mut part.equations) {
+                    normalise(*term, u, v, inside, y as isize, &mut part.row);
+                    for (row, equation) in part.row.iter().zip(equation) {
+                        pack(row.row(0), to, equation);
+                    }
                 }
             }
-        }
+        });
     }
+}
+
+/// Turns a row of what was warped into its mean with where it comes from, and fills in the change. Answers the sum of changes
+/// inside of the picture, and of how many pixels.
+fn compare_row(from: &[f32], inside: &[f32], warped: &mut [f32], change: &mut [f32]) -> [f32; 2] {
+    let (mut sum, mut count) = (0.0, 0.0);
+    let pictures = from.iter().zip(inside);
+    for (((from, inside), warped), change) in pictures.zip(warped).zip(change) {
+        *change = *warped - from;
+        *warped = 0.5 * (from + *warped);
+        sum += inside * *change;
+        count += inside;
+    }
+    [sum, count]
 }
 
 dispatched! {
@@ -175,27 +282,23 @@ dispatched! {
     }
 }
 
-/// Samples `from` where the flow points, bilinear; where that is outside, at its edge.
-fn warp(from: &Plane, u: &Plane, v: &Plane, to: &mut Plane, inside: &mut Plane) {
+/// Samples `from` where the flow of a row points, bilinear; where that is outside, at its edge.
+fn warp_row(from: &Plane, y: usize, [u, v]: [&[f32]; 2], to: &mut [f32], inside: &mut [f32]) {
     let (last_x, last_y) = ((from.size.width - 1) as f32, (from.size.height - 1) as f32);
-    for y in 0..from.size.height {
-        let flow = u.row(y).iter().zip(v.row(y));
-        let to = to.row_mut(y).iter_mut().zip(inside.row_mut(y));
-        for ((x, (to, inside)), (u, v)) in to.enumerate().zip(flow) {
-            let (far_x, far_y) = (x as f32 + u, y as f32 + v);
-            let (px, py) = (far_x.max(0.0).min(last_x), far_y.max(0.0).min(last_y));
-            *inside = if px == far_x && py == far_y { 1.0 } else { 0.0 };
-            let (column, row) = (px as u16, py as u16);
-            let (fx, fy) = (px - f32::from(column), py - f32::from(row));
-            let at = from.index(column as isize, row as isize);
-            let above = &from.samples()[at..at + 2];
-            let below = &from.samples()[at + from.stride..at + from.stride + 2];
-            let above = above[0] + fx * (above[1] - above[0]);
-            let below = below[0] + fx * (below[1] - below[0]);
-            *to = above + fy * (below - above);
-        }
+    let to = to.iter_mut().zip(inside);
+    for ((x, (to, inside)), (u, v)) in to.enumerate().zip(u.iter().zip(v)) {
+        let (far_x, far_y) = (x as f32 + u, y as f32 + v);
+        let (px, py) = (far_x.max(0.0).min(last_x), far_y.max(0.0).min(last_y));
+        *inside = if px == far_x && py == far_y { 1.0 } else { 0.0 };
+        let (column, row) = (px as u16, py as u16);
+        let (fx, fy) = (px - f32::from(column), py - f32::from(row));
+        let at = from.index(column as isize, row as isize);
+        let above = &from.samples()[at..at + 2];
+        let below = &from.samples()[at + from.stride..at + from.stride + 2];
+        let above = above[0] + fx * (above[1] - above[0]);
+        let below = below[0] + fx * (below[1] - below[0]);
+        *to = above + fy * (below - above);
     }
-    to.extend();
 }
 
 #[cfg(test)]
@@ -233,18 +336,39 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_solved_as_one_to_the_bit() {
+        for (width, height) in [(16, 16), (37, 90), (50, 133)] {
+            let size = Size::new(width, height);
+            let (from, to) = (noise(size, 1), noise(size, 2));
+            let refined = |rows: usize| {
+                let start = |seed| plane(size, |x, y| noise(size, seed).row(y)[x] / 60.0 - 2.0);
+                let (mut u, mut v) = (start(3), start(4));
+                let mut work = Refinement::new(size);
+                work.run_in_parts(&from, &to, &mut u, &mut v, 5, rows);
+                assert_eq!(work.parts.len(), height.div_ceil(rows));
+                [u, v].map(|flow| flow.samples().iter().map(|s| s.to_bits()).collect::<Vec<_>>())
+            };
+            let one = refined(height);
+            for rows in [REACH, REACH + 2, 44, 64] {
+                assert!(refined(rows) == one, "{size} in parts of {rows} rows");
+            }
+        }
+    }
+
+    #[test]
     fn equations_have_the_same_bits_on_every_processor() {
         for (width, height) in [(16, 16), (37, 21)] {
             let size = Size::new(width, height);
             let (from, to) = (noise(size, 1), noise(size, 2));
             let [u, v] = [plane(size, |x, y| (x + y) as f32 * 0.1), plane(size, |x, _| x as f32 * -0.2)];
             let mut work = Refinement::new(size);
-            warp(&to, &u, &v, &mut work.warped, &mut work.inside);
-            work.compare(&from);
+            work.divide(size, height);
+            work.compare(&from, &to, &u, &v);
             work.linearise(&u, &v);
-            let mut plain = work.system.clone();
-            weigh(&work.equations, &work.u, &work.v, width, &mut work.system);
-            weigh_plain(&work.equations, &work.u, &work.v, width, &mut plain);
+            let Part { equations, u: split_u, v: split_v, system, .. } = &mut work.parts[0];
+            let mut plain = system.clone();
+            weigh(equations, split_u, split_v, width, system);
+            weigh_plain(equations, split_u, split_v, width, &mut plain);
             let bits = |system: &System| {
                 let parts = system.inverse.iter().chain(&system.known).chain([&system.right, &system.down]);
                 parts
@@ -252,7 +376,7 @@ mod tests {
                     .flat_map(|plane| plane.samples().iter().map(|s| s.to_bits()))
                     .collect::<Vec<_>>()
             };
-            assert_eq!(bits(&work.system), bits(&plain), "{size}");
+            assert_eq!(bits(system), bits(&plain), "{size}");
             let row = || [Plane::new(size), Plane::new(size), Plane::new(size)];
             let (mut fast, mut plain) = (row(), row());
             let term = [&work.of_mean.x, &work.of_mean.y, &work.change];

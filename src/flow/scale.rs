@@ -5,7 +5,8 @@
 
 use crate::image::Size;
 use crate::image::lanes::{Lanes, dispatched};
-use crate::image::plane::Plane;
+use crate::image::plane::{Band, Plane, rows_in_band};
+use rayon::prelude::*;
 
 /// Weights of the differences above and below the middle row, and of the middle row: Scharr's, over
 /// the distance of two samples. On the Middlebury pairs 3 % less error than a plain
@@ -21,53 +22,77 @@ pub fn halved(size: Size) -> Size {
 /// Fills a plane of half the size with the means of two by two samples.
 pub fn halve(from: &Plane, to: &mut Plane) {
     debug_assert_eq!(to.size, halved(from.size));
-    for y in 0..to.size.height {
-        let (above, below) = (from.rest(0, 2 * y as isize), from.rest(0, 2 * y as isize + 1));
-        let pairs = above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0);
-        for (to, (above, below)) in to.row_mut(y).iter_mut().zip(pairs) {
-            *to = 0.25 * ((above[0] + above[1]) + (below[0] + below[1]));
+    to.bands_mut(rows_in_band(to.size)).for_each(|mut to| {
+        for y in to.rows() {
+            let (above, below) = (from.rest(0, 2 * y as isize), from.rest(0, 2 * y as isize + 1));
+            let pairs = above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0);
+            for (to, (above, below)) in to.row_mut(y).iter_mut().zip(pairs) {
+                *to = 0.25 * ((above[0] + above[1]) + (below[0] + below[1]));
+            }
+            to.extend(y);
         }
-    }
-    to.extend();
+    });
+    to.extend_ends();
 }
 
 /// Fills a plane of twice the size, or one sample less, with displacements: bilinear, and doubled.
 pub fn double(from: &Plane, to: &mut Plane) {
     debug_assert_eq!(from.size, halved(to.size));
-    let width = from.size.width;
-    // One column of the border on either side.
-    let mut blend = vec![0.0; width + 2];
-    for y in 0..to.size.height {
-        let near = (y / 2) as isize;
-        let far = if y % 2 == 0 { near - 1 } else { near + 1 };
-        for (blend, (near, far)) in blend.iter_mut().zip(from.rest(-1, near).iter().zip(from.rest(-1, far))) {
-            *blend = 2.0 * (0.75 * near + 0.25 * far);
+    to.bands_mut(rows_in_band(to.size)).for_each(|mut to| {
+        for y in to.rows() {
+            let near = (y / 2) as isize;
+            let far = if y % 2 == 0 { near - 1 } else { near + 1 };
+            // From a column of the border on.
+            double_row(from.rest(-1, near), from.rest(-1, far), to.row_mut(y));
+            to.extend(y);
         }
-        let (pairs, rest) = to.row_mut(y).as_chunks_mut::<2>();
-        for (to, from) in pairs.iter_mut().zip(blend.windows(3)) {
-            *to = [0.75 * from[1] + 0.25 * from[0], 0.75 * from[1] + 0.25 * from[2]];
+    });
+    to.extend_ends();
+}
+
+dispatched! {
+    /// Between two rows, of which the nearer counts three times as much, and so between their columns.
+    fn double_row / double_row_plain(near: &[f32], far: &[f32], to: &mut [f32]) {
+        let (pairs, rest) = to.as_chunks_mut::<2>();
+        let count = pairs.len();
+        let (near, far) = (&near[..count + 2], &far[..count + 2]);
+        for (x, to) in pairs.iter_mut().enumerate() {
+            let [left, here, right] = [between(near, far, x), between(near, far, x + 1), between(near, far, x + 2)];
+            *to = [0.75 * here + 0.25 * left, 0.75 * here + 0.25 * right];
         }
         if let [last] = rest {
-            *last = 0.75 * blend[width] + 0.25 * blend[width - 1];
+            *last = 0.75 * between(near, far, count + 1) + 0.25 * between(near, far, count);
         }
     }
-    to.extend();
+}
+
+#[inline(always)]
+fn between(near: &[f32], far: &[f32], x: usize) -> f32 {
+    2.0 * (0.75 * near[x] + 0.25 * far[x])
 }
 
 /// Fills two planes of the same size with the slopes along rows and along columns, per sample.
 pub fn slopes(from: &Plane, along_x: &mut Plane, along_y: &mut Plane) {
-    slopes_inside(from, along_x, along_y);
-    along_x.extend();
-    along_y.extend();
+    let count = rows_in_band(from.size);
+    along_x.bands_mut(count).zip(along_y.bands_mut(count)).for_each(|(mut along_x, mut along_y)| {
+        slopes_inside(from, &mut along_x, &mut along_y);
+        for y in along_x.rows() {
+            along_x.extend(y);
+            along_y.extend(y);
+        }
+    });
+    along_x.extend_ends();
+    along_y.extend_ends();
 }
 
 dispatched! {
-    fn slopes_inside / slopes_inside_plain(from: &Plane, along_x: &mut Plane, along_y: &mut Plane) {
+    fn slopes_inside / slopes_inside_plain(from: &Plane, along_x: &mut Band<'_>, along_y: &mut Band<'_>) {
         let (side, middle) = (Lanes::splat(SIDE_WEIGHT), Lanes::splat(MIDDLE_WEIGHT));
-        for y in 0..from.size.height as isize {
-            let to_x = along_x.lanes_mut(0, y);
+        for row in along_x.rows() {
+            let to_x = along_x.lanes_mut(row);
             let count = to_x.len();
-            let to_y = &mut along_y.lanes_mut(0, y)[..count];
+            let to_y = &mut along_y.lanes_mut(row)[..count];
+            let y = row as isize;
             let (nw, n, ne) = (from.lanes(-1, y - 1), from.lanes(0, y - 1), from.lanes(1, y - 1));
             let (w, e) = (from.lanes(-1, y), from.lanes(1, y));
             let (sw, s, se) = (from.lanes(-1, y + 1), from.lanes(0, y + 1), from.lanes(1, y + 1));
@@ -137,10 +162,11 @@ mod tests {
             let from = noise(Size::new(width, height), 1);
             let new = || Plane::new(from.size);
             let (mut fast, mut plain) = ([new(), new()], [new(), new()]);
-            let [x, y] = &mut fast;
-            slopes_inside(&from, x, y);
-            let [x, y] = &mut plain;
-            slopes_inside_plain(&from, x, y);
+            let bands = |[x, y]: &mut [Plane; 2], run: fn(&Plane, &mut Band<'_>, &mut Band<'_>)| {
+                x.bands_mut(height).zip(y.bands_mut(height)).for_each(|(mut x, mut y)| run(&from, &mut x, &mut y));
+            };
+            bands(&mut fast, slopes_inside);
+            bands(&mut plain, slopes_inside_plain);
             assert!(fast.iter().zip(&plain).all(|(fast, plain)| fast.samples() == plain.samples()));
         }
     }

@@ -1,8 +1,14 @@
 //! Where each patch of a grid went.
 
+use rayon::prelude::*;
+
 use super::patch::{Fit, Patch, SIDE};
 use crate::image::lanes::dispatched;
 use crate::image::plane::Plane;
+
+/// Rows of patches that a thread searches by itself. From one stripe to the next, patches do not try where others went; it is
+/// a fixed number, so that what is found does not depend on how many threads there are.
+const STRIPE: usize = 12;
 
 /// One level of both pictures.
 #[derive(Clone, Copy)]
@@ -38,44 +44,72 @@ impl Grid {
         Self { columns: places(width), rows: places(height) }
     }
 
+    /// The first pixels of the patches in some rows of a picture, and the patches' numbers.
+    pub fn covering(&self, rows: std::ops::Range<usize>) -> impl Iterator<Item = (usize, (usize, usize))> {
+        let first = self.rows.partition_point(|&y| y + SIDE <= rows.start);
+        let last = self.rows.partition_point(|&y| y < rows.end);
+        let columns = self.columns.len();
+        let places = self.rows[first..last].iter().flat_map(|&y| self.columns.iter().map(move |&x| (x, y)));
+        (first * columns..).zip(places)
+    }
+
     /// The first pixel of every patch, row by row.
+    #[cfg(test)]
     pub fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         self.rows.iter().flat_map(|&y| self.columns.iter().map(move |&x| (x, y)))
     }
 }
 
+/// Searches for each patch from what `u` and `v` say at its middle.
+///
+/// Row by row, a patch also tries where those to the left and above went; then, backwards, where
+/// those to the right and below went (spatial propagation), and searches again if that is
+/// better.
+pub fn search(pair: &Pair<'_>, grid: &Grid, u: &Plane, v: &Plane, steps: usize, fits: &mut Vec<Fit>) {
+    in_stripes(grid, fits, |rows, fits| search_stripe(pair, &grid.columns, rows, [u, v], steps, fits));
+}
+
+/// [`search`] for every processor.
+#[cfg(test)]
+pub fn search_plain(pair: &Pair<'_>, grid: &Grid, u: &Plane, v: &Plane, steps: usize, fits: &mut Vec<Fit>) {
+    in_stripes(grid, fits, |rows, fits| search_stripe_plain(pair, &grid.columns, rows, [u, v], steps, fits));
+}
+
+/// Rows of patches, and their fits.
+fn in_stripes(grid: &Grid, fits: &mut Vec<Fit>, search: impl Fn(&[usize], &mut [Fit]) + Sync) {
+    let columns = grid.columns.len();
+    fits.resize(columns * grid.rows.len(), Fit::default());
+    let stripes = fits.par_chunks_mut(columns * STRIPE);
+    stripes.zip(grid.rows.par_chunks(STRIPE)).for_each(|(fits, rows)| search(rows, fits));
+}
+
 dispatched! {
-    /// Searches for each patch from what `u` and `v` say at its middle.
-    ///
-    /// Row by row, a patch also tries where those to the left and above went; then, backwards, where
-    /// those to the right and below went (spatial propagation), and searches again if that is
-    /// better.
-    pub fn search / search_plain(
-        pair: &Pair<'_>, grid: &Grid, u: &Plane, v: &Plane, steps: usize, fits: &mut Vec<Fit>,
+    fn search_stripe / search_stripe_plain(
+        pair: &Pair<'_>, columns: &[usize], rows: &[usize], start: [&Plane; 2], steps: usize, fits: &mut [Fit],
     ) {
-        let columns = grid.columns.len();
-        fits.clear();
-        for (row, &y) in grid.rows.iter().enumerate() {
-            for (column, &x) in grid.columns.iter().enumerate() {
+        let [u, v] = start;
+        let across = columns.len();
+        for (row, &y) in rows.iter().enumerate() {
+            for (column, &x) in columns.iter().enumerate() {
+                let here = row * across + column;
                 let patch = pair.patch((x, y));
                 let middle = u.index((x + SIDE / 2) as isize, (y + SIDE / 2) as isize);
                 let mut best = patch.fit(pair.to, (x, y), (u.samples()[middle], v.samples()[middle]));
-                let left = if column > 0 { fits.last() } else { None };
-                let above = if row > 0 { fits.get(fits.len() - columns) } else { None };
+                let left = if column > 0 { fits.get(here - 1) } else { None };
+                let above = if row > 0 { fits.get(here - across) } else { None };
                 for near in [left, above].into_iter().flatten() {
                     let candidate = patch.fit(pair.to, (x, y), (near.u, near.v));
                     best = if candidate.error < best.error { candidate } else { best };
                 }
-                let found = patch.descend(pair.to, (x, y), best, steps);
-                fits.push(found);
+                fits[here] = patch.descend(pair.to, (x, y), best, steps);
             }
         }
-        for (row, &y) in grid.rows.iter().enumerate().rev() {
-            for (column, &x) in grid.columns.iter().enumerate().rev() {
-                let here = row * columns + column;
+        for (row, &y) in rows.iter().enumerate().rev() {
+            for (column, &x) in columns.iter().enumerate().rev() {
+                let here = row * across + column;
                 let patch = pair.patch((x, y));
-                let right = if column + 1 < columns { fits.get(here + 1) } else { None };
-                let below = fits.get(here + columns);
+                let right = if column + 1 < across { fits.get(here + 1) } else { None };
+                let below = fits.get(here + across);
                 let mut best = fits[here];
                 let mut better = false;
                 for near in [right, below].into_iter().flatten() {

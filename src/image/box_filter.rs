@@ -1,39 +1,55 @@
 //! Means over squares.
 
-use super::lanes::{LANES, Lanes, dispatched};
-use super::plane::Plane;
+use rayon::prelude::*;
+
+use super::lanes::{LANES, Lanes, RowMut, dispatched};
+use super::plane::{Plane, rows_in_band};
+
+/// Fills `to` with the means of `from` over squares of `2 * radius + 1` pixels a side, of which the nearest
+/// pixels are repeated beyond the picture. `from` must be extended, `between` is scratch, all three of one
+/// size. The radius is 7 at most.
+pub fn box_filter(from: &Plane, radius: usize, between: &mut Plane, to: &mut Plane) {
+    let count = rows_in_band(from.size);
+    between.bands_mut(count).zip(to.bands_mut(count)).for_each(|(mut between, mut to)| {
+        // The first row is enough, over and over.
+        let scratch = between.rest_mut(-(LANES as isize), to.rows().start);
+        for y in to.rows() {
+            box_row(from, radius, y, scratch, to.lanes_mut(y));
+        }
+    });
+}
+
+/// Room for the sums of a row, for planes of a width.
+pub fn sums(width: usize) -> Vec<f32> {
+    vec![0.0; width.next_multiple_of(LANES) + 2 * LANES]
+}
 
 dispatched! {
-    /// Fills `to` with the means of `from` over squares of `2 * radius + 1` pixels a side, of which the nearest
-    /// pixels are repeated beyond the picture. `from` must be extended, `between` is scratch, all three of one
-    /// size. The radius is 7 at most.
-    pub fn box_filter / box_filter_plain(from: &Plane, radius: usize, between: &mut Plane, to: &mut Plane) {
-        let reach = radius as isize;
+    /// As [`box_filter`], one row. `sums` is scratch, see [`fn@sums`].
+    pub fn box_row / box_row_plain(from: &Plane, radius: usize, y: usize, sums: &mut [f32], to: RowMut<'_>) {
         assert!(radius < LANES, "the border that is summed is eight pixels wide");
-        for y in 0..from.size.height as isize {
-            // Sums of columns, with a vector on both sides for the sums of rows.
-            let count = from.size.width.div_ceil(LANES) + 2;
-            let left = -(LANES as isize);
-            let sums: &mut [[f32; LANES]] = &mut between.rest_mut(left, y).as_chunks_mut().0[..count];
-            sums.copy_from_slice(&from.rest(left, y - reach).as_chunks().0[..count]);
-            for y in y - reach + 1..=y + reach {
-                let row: &[[f32; LANES]] = &from.rest(left, y).as_chunks().0[..count];
-                for (sum, row) in sums.iter_mut().zip(row) {
-                    *sum = (Lanes(*sum) + Lanes(*row)).0;
-                }
+        let (reach, y) = (radius as isize, y as isize);
+        // Sums of columns, with a vector on both sides for the sums of rows.
+        let count = to.len() + 2;
+        let left = -(LANES as isize);
+        let columns: &mut [[f32; LANES]] = &mut sums.as_chunks_mut().0[..count];
+        columns.copy_from_slice(&from.rest(left, y - reach).as_chunks().0[..count]);
+        for y in y - reach + 1..=y + reach {
+            let row: &[[f32; LANES]] = &from.rest(left, y).as_chunks().0[..count];
+            for (sum, row) in columns.iter_mut().zip(row) {
+                *sum = (Lanes(*sum) + Lanes(*row)).0;
             }
         }
         let side = (2 * radius + 1) as f32;
         let share = Lanes::splat(1.0 / (side * side));
-        for y in 0..from.size.height as isize {
-            for (k, to) in to.lanes_mut(0, y).iter_mut().enumerate() {
-                let x = (k * LANES) as isize;
-                let mut sum = Lanes::load(between.rest(x - reach, y));
-                for x in x - reach + 1..=x + reach {
-                    sum += Lanes::load(between.rest(x, y));
-                }
-                *to = (sum * share).0;
+        let sums = &sums[LANES - radius..];
+        for (k, to) in to.iter_mut().enumerate() {
+            let sums = &sums[k * LANES..k * LANES + 2 * radius + LANES];
+            let mut sum = Lanes::load(sums);
+            for x in 1..=2 * radius {
+                sum += Lanes::load(&sums[x..]);
             }
+            *to = (sum * share).0;
         }
     }
 }
@@ -43,6 +59,13 @@ mod tests {
     use super::super::Size;
     use super::super::plane::tests::noise;
     use super::*;
+
+    fn plain(from: &Plane, radius: usize, _: &mut Plane, to: &mut Plane) {
+        let mut sums = sums(from.size.width);
+        for y in 0..from.size.height {
+            box_row_plain(from, radius, y, &mut sums, to.lanes_mut(0, y as isize));
+        }
+    }
 
     /// As the documentation says it, a pixel at a time.
     fn mean(plane: &Plane, radius: isize, x: usize, y: usize) -> f32 {
@@ -62,7 +85,7 @@ mod tests {
             let size = Size::new(width, height);
             let from = noise(size, 3);
             for radius in 0..=7 {
-                for filter in [box_filter, box_filter_plain] {
+                for filter in [box_filter, plain] {
                     let (mut between, mut to) = (Plane::new(size), Plane::new(size));
                     between.fill(f32::NAN);
                     filter(&from, radius, &mut between, &mut to);
@@ -87,6 +110,6 @@ mod tests {
             filter(&from, 4, &mut between, &mut to);
             to.samples().to_vec()
         };
-        assert_eq!(filtered(box_filter), filtered(box_filter_plain));
+        assert_eq!(filtered(box_filter), filtered(plain));
     }
 }

@@ -1,6 +1,8 @@
 //! One channel of floats with a border, as the search reads and writes it.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::parallel::prelude::*;
+use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder};
+use rayon::prelude::*;
 
 use super::Size;
 use super::lanes::{LANES, Row, RowMut};
@@ -92,32 +94,61 @@ impl Plane {
         self.samples.fill(value);
     }
 
+    /// Every row, top to bottom, in bands of `count` rows, for threads.
+    pub fn bands_mut(&mut self, count: usize) -> impl IndexedParallelIterator<Item = Band<'_>> {
+        let Self { samples, size, stride } = self;
+        let (stride, width) = (*stride, size.width);
+        let inside = &mut samples[BORDER * stride..(BORDER + size.height) * stride];
+        inside.par_chunks_mut(stride * count).enumerate().map(move |(index, samples)| Band {
+            first: index * count,
+            samples,
+            stride,
+            width,
+        })
+    }
+
     /// Takes a picture of the same size, limited to what can be computed with, and fills the border.
     pub fn load(&mut self, from: ArrayView2<'_, f32>) {
-        for (y, from) in from.outer_iter().enumerate() {
-            for (to, &from) in self.row_mut(y).iter_mut().zip(from) {
-                *to = if from.is_nan() { 0.0 } else { from.clamp(-LARGEST, LARGEST) };
+        let count = rows_in_band(self.size);
+        self.bands_mut(count).zip(from.axis_chunks_iter(Axis(0), count)).for_each(|(mut band, from)| {
+            for (y, from) in band.rows().zip(from.outer_iter()) {
+                for (to, &from) in band.row_mut(y).iter_mut().zip(from) {
+                    *to = limited(from);
+                }
+                band.extend(y);
             }
-        }
-        self.extend();
+        });
+        self.extend_ends();
     }
 
     /// Repeats the outermost samples in the border.
     pub fn extend(&mut self) {
         let (width, height) = (self.size.width, self.size.height);
-        let border = BORDER as isize;
         for y in 0..height {
-            let row = self.rest_mut(-border, y as isize);
-            let (first, last) = (row[BORDER], row[BORDER + width - 1]);
-            row[..BORDER].fill(first);
-            row[BORDER + width..].fill(last);
+            extend_row(self.rest_mut(-(BORDER as isize), y as isize), width);
         }
-        let stride = self.stride;
+        self.extend_ends();
+    }
+
+    /// Repeats the first and the last row in the border, of a plane whose rows are [extended](Band::extend).
+    pub fn extend_ends(&mut self) {
+        let (height, stride) = (self.size.height, self.stride);
         for y in 0..BORDER {
             self.samples.copy_within(BORDER * stride..(BORDER + 1) * stride, y * stride);
             let last = (BORDER + height - 1) * stride;
             self.samples.copy_within(last..last + stride, (BORDER + height + y) * stride);
         }
+    }
+
+    /// Becomes the same as another of the same size, border and all.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.samples.copy_from_slice(&other.samples);
+    }
+
+    /// The plane without its border.
+    pub fn view(&self) -> ArrayView2<'_, f32> {
+        let shape = (self.size.height, self.size.width).strides((self.stride, 1));
+        ArrayView2::from_shape(shape, &self.samples[self.index(0, 0)..]).expect("a plane lies inside of its border")
     }
 
     /// Writes the plane, without its border, row by row.
@@ -126,6 +157,81 @@ impl Plane {
             to.as_slice_mut().expect("rows of an owned array are contiguous").copy_from_slice(self.row(y));
         }
     }
+}
+
+/// Fewer samples than this are not worth another thread.
+const SMALLEST_BAND: usize = 4096;
+/// Bands of which each thread gets as many: the processor's cores are seldom all free.
+const BANDS_OF_A_THREAD: usize = 2;
+
+/// Rows of a band, so that all threads have something to do. Whatever is computed must not depend on it.
+pub fn rows_in_band(size: Size) -> usize {
+    rows_in_bands(size, BANDS_OF_A_THREAD * rayon::current_num_threads())
+}
+
+/// Rows of a band where there are to be so many bands at most.
+pub fn rows_in_bands(size: Size, most: usize) -> usize {
+    let least = SMALLEST_BAND.div_ceil(size.width.max(1)).max(BORDER);
+    size.height.div_ceil(most.max(1)).max(least).next_multiple_of(2)
+}
+
+/// Some rows of a plane, to write; they are counted in the plane.
+pub struct Band<'a> {
+    first: usize,
+    samples: &'a mut [f32],
+    stride: usize,
+    width: usize,
+}
+
+impl Band<'_> {
+    /// Which rows they are.
+    pub fn rows(&self) -> std::ops::Range<usize> {
+        self.first..self.first + self.samples.len() / self.stride
+    }
+
+    /// As [`Plane::rest_mut`].
+    #[inline(always)]
+    pub fn rest_mut(&mut self, x: isize, y: usize) -> &mut [f32] {
+        let row = (y - self.first) * self.stride;
+        &mut self.samples[row..row + self.stride][(x + BORDER as isize) as usize..]
+    }
+
+    /// As [`Plane::row_mut`].
+    #[inline(always)]
+    pub fn row_mut(&mut self, y: usize) -> &mut [f32] {
+        let width = self.width;
+        &mut self.rest_mut(0, y)[..width]
+    }
+
+    /// As [`Plane::lanes_mut`].
+    #[inline(always)]
+    pub fn lanes_mut(&mut self, y: usize) -> RowMut<'_> {
+        let count = self.width.div_ceil(LANES);
+        &mut self.rest_mut(0, y).as_chunks_mut().0[..count]
+    }
+
+    /// Every sample, the border too.
+    pub fn fill(&mut self, value: f32) {
+        self.samples.fill(value);
+    }
+
+    /// Repeats the outermost samples of a row in its border.
+    pub fn extend(&mut self, y: usize) {
+        let width = self.width;
+        extend_row(self.rest_mut(-(BORDER as isize), y), width);
+    }
+}
+
+fn extend_row(row: &mut [f32], width: usize) {
+    let (first, last) = (row[BORDER], row[BORDER + width - 1]);
+    row[..BORDER].fill(first);
+    row[BORDER + width..].fill(last);
+}
+
+/// What can be computed with: no NaN, and not too far out.
+#[inline(always)]
+pub fn limited(sample: f32) -> f32 {
+    if sample.is_nan() { 0.0 } else { sample.clamp(-LARGEST, LARGEST) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Pixels of four floats with a border, which can be sampled between pixels.
 
-use ndarray::{ArrayView2, ShapeBuilder};
+use rayon::prelude::*;
 
 use super::Size;
 use super::lanes::{Lanes, dispatched};
@@ -55,11 +55,17 @@ impl Quads {
         self.samples[start..start + self.size.width * CHANNELS].as_chunks_mut().0
     }
 
-    /// One channel.
-    pub fn channel(&self, channel: usize) -> ArrayView2<'_, f32> {
-        let shape = (self.size.height, self.size.width).strides((self.stride, CHANNELS));
-        let start = BORDER * self.stride + BORDER * CHANNELS + channel;
-        ArrayView2::from_shape(shape, &self.samples[start..]).expect("a channel lies inside of its picture")
+    /// Every row, top to bottom, in bands of `count` rows, for threads.
+    pub fn bands_mut(&mut self, count: usize) -> impl IndexedParallelIterator<Item = QuadBand<'_>> {
+        let Self { samples, size, stride } = self;
+        let (stride, width) = (*stride, size.width);
+        let inside = &mut samples[BORDER * stride..(BORDER + size.height) * stride];
+        inside.par_chunks_mut(stride * count).enumerate().map(move |(index, samples)| QuadBand {
+            first: index * count,
+            samples,
+            stride,
+            width,
+        })
     }
 
     /// Repeats the outermost pixels in the border. To be called after writing, before sampling.
@@ -76,6 +82,28 @@ impl Quads {
             self.samples.copy_within(BORDER * stride..(BORDER + 1) * stride, y * stride);
             self.samples.copy_within(last..last + stride, (BORDER + height + y) * stride);
         }
+    }
+}
+
+/// Some rows of a picture, to write; they are counted in the picture.
+pub struct QuadBand<'a> {
+    first: usize,
+    samples: &'a mut [f32],
+    stride: usize,
+    width: usize,
+}
+
+impl QuadBand<'_> {
+    /// Which rows they are.
+    pub fn rows(&self) -> std::ops::Range<usize> {
+        self.first..self.first + self.samples.len() / self.stride
+    }
+
+    /// As [`Quads::row_mut`].
+    #[inline(always)]
+    pub fn row_mut(&mut self, y: usize) -> &mut [Quad] {
+        let start = (y - self.first) * self.stride + BORDER * CHANNELS;
+        self.samples[start..start + self.width * CHANNELS].as_chunks_mut().0
     }
 }
 

@@ -75,6 +75,18 @@ impl Medians {
         self.total += 1;
     }
 
+    /// Counts nothing that was counted so far.
+    pub fn clear(&mut self) {
+        self.counts.fill(0);
+        self.total = 0;
+    }
+
+    /// Counts what another counted.
+    pub fn add_all(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(all, some)| *all += some);
+        self.total += other.total;
+    }
+
     /// The median of what was counted since the last call, 0 of nothing.
     pub fn take(&mut self) -> f32 {
         let half = self.total / 2;
@@ -83,8 +95,7 @@ impl Medians {
             below += count;
             below > half
         });
-        self.counts.fill(0);
-        self.total = 0;
+        self.clear();
         step.map_or(0.0, |step| (step as f32 + 0.5) / STEPS)
     }
 }

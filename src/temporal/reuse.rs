@@ -178,12 +178,12 @@ impl Reuse {
         self.stand_ins.clear();
     }
 
-    /// Takes the motion out where frame and past agree without it. Answers whether there was any.
+    /// Takes the motion out where frame and past, of which it gets the luma, agree without it; `residuals` are the squares of what luma
+    /// differs by along the motion. Answers whether there was any.
     pub fn hold_still(
         &mut self,
-        present: &Quads,
-        past: &Quads,
-        residuals: &mut Plane,
+        [present, past]: [&Plane; 2],
+        residuals: &Plane,
         motion: &mut [Plane; 2],
         between: &mut Plane,
     ) -> bool {
@@ -191,7 +191,6 @@ impl Reuse {
         unmoved_residuals(present, past, mask);
         mask.extend();
         box_filter(mask, STILL_RADII.0, between, unmoved);
-        residuals.extend();
         box_filter(residuals, STILL_RADII.0, between, moved);
         if !mark_still(unmoved, moved, motion, mask) {
             return false;
@@ -205,9 +204,9 @@ impl Reuse {
         true
     }
 
-    /// Where the merits of a row go.
-    pub fn merits_mut(&mut self, y: usize) -> &mut [Quad] {
-        self.merits.row_mut(y)
+    /// Where the merits go.
+    pub fn merits_mut(&mut self) -> &mut Quads {
+        &mut self.merits
     }
 
     /// Half the debt is enough in these parts of the frame.
@@ -356,11 +355,11 @@ fn move_debts(before: &Plane, maps: &Quads, after: &mut Plane) {
 
 dispatched! {
     /// Squares of what the luma of a frame differs from the past without motion.
-    fn unmoved_residuals / unmoved_residuals_plain(present: &Quads, past: &Quads, squares: &mut Plane) {
+    fn unmoved_residuals / unmoved_residuals_plain(present: &Plane, past: &Plane, squares: &mut Plane) {
         for y in 0..present.size.height {
             let pixels = present.row(y).iter().zip(past.row(y));
             for ((present, past), square) in pixels.zip(squares.row_mut(y)) {
-                let difference = present[0] - past[0];
+                let difference = present - past;
                 *square = difference * difference;
             }
         }

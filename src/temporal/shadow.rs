@@ -4,15 +4,19 @@
 //! weights. It shows what the history holds and has little noise, so the motion is estimated, and every
 //! test made, against it and not against the frame before.
 
-use ndarray::{Array2, ArrayView2};
+use std::ops::Range;
+
+use ndarray::parallel::prelude::*;
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
 
 use super::noise::{Medians, Noise};
 use super::reuse::{Reuse, STRICTER};
 use super::{Controls, Mode, larger, smaller, smooth_step};
 use crate::flow::{self, Estimator, Flow};
-use crate::image::box_filter::box_filter;
-use crate::image::lanes::dispatched;
-use crate::image::plane::Plane;
+use crate::image::box_filter::{box_row, sums};
+use crate::image::lanes::{LANES, dispatched};
+use crate::image::plane::{Plane, rows_in_band};
 use crate::image::quads::{Quad, Quads, Taps, locate, sample, sample_fourth};
 use crate::image::{Area, Sample, Size, View, Window, rows};
 
@@ -56,25 +60,68 @@ pub struct Shadow {
     has_past: bool,
     /// The frame, which becomes the history.
     present: Quads,
+    /// Luma of the history and of the frame once more, as motion is looked for in it.
+    past_luma: Plane,
+    luma: Plane,
     /// The history moved to where the frame is.
     moved: Quads,
     noise: Noise,
     colour_noise: Noise,
     medians: [Medians; 2],
-    /// Squares of residuals of luma and of the colour differences, and their means.
+    /// Columns and rows of the frame that are not bars.
+    content: [Range<usize>; 2],
+    /// The brightest luma of each row.
+    brightest: Vec<f32>,
+    /// Squares of residuals of luma and of the colour differences.
     residuals: [Plane; 2],
-    mean_residuals: [Plane; 2],
-    /// Motion, and its mean.
     motion: [Plane; 2],
-    mean_motion: [Plane; 2],
     between: Plane,
-    taps: Taps,
+    /// Of every band of rows.
+    scratch: Vec<Scratch>,
+    /// Sum over each row of the share of the past.
+    shares: Vec<f64>,
     guide: Guide,
     /// From the frame into the past, where that was looked for.
     flow: Flow,
     has_flow: bool,
     /// Only where outputs are reused.
     reuse: Option<Reuse>,
+}
+
+/// What a thread works with on a band of rows.
+struct Scratch {
+    taps: Taps,
+    medians: [Medians; 2],
+    /// The brightest luma of each column.
+    brightest: Vec<f32>,
+    sums: Vec<f32>,
+    /// Means of a row's residuals and of its motion.
+    mean_residuals: [Vec<[f32; LANES]>; 2],
+    mean_motion: [Vec<[f32; LANES]>; 2],
+}
+
+impl Scratch {
+    fn new(width: usize) -> Self {
+        let row = || vec![[0.0; LANES]; width.div_ceil(LANES)];
+        Self {
+            taps: Taps::new(width),
+            medians: Default::default(),
+            brightest: vec![0.0; width],
+            sums: sums(width),
+            mean_residuals: [row(), row()],
+            mean_motion: [row(), row()],
+        }
+    }
+
+    /// Fills in the means of a row.
+    fn average(&mut self, y: usize, residuals: &[Plane; 2], motion: &[Plane; 2]) {
+        for (from, to) in residuals.iter().zip(&mut self.mean_residuals) {
+            box_row(from, RESIDUAL_RADIUS, y, &mut self.sums, to);
+        }
+        for (from, to) in motion.iter().zip(&mut self.mean_motion) {
+            box_row(from, MOTION_RADIUS, y, &mut self.sums, to);
+        }
+    }
 }
 
 /// One for clips with noise, where fine levels would follow the noise, and one for the others.
@@ -97,13 +144,13 @@ impl Estimators {
         Self { noisy: Estimator::new(noisy), clean: clean.map(Estimator::new) }
     }
 
-    fn flow(&mut self, noisy: bool, from: ArrayView2<'_, f32>, to: ArrayView2<'_, f32>, flow: &mut Flow) {
+    fn flow(&mut self, noisy: bool, from: &Plane, to: &Plane, flow: [&mut Plane; 2]) {
         let estimator = match &mut self.clean {
             Some(clean) if !noisy => clean,
             _ => &mut self.noisy,
         };
         estimator
-            .estimate_into(from, to, flow)
+            .estimate_planes(from, to, flow)
             .expect("both pictures have the stage's size, which is large enough");
     }
 }
@@ -118,16 +165,19 @@ impl Shadow {
             past: quads(),
             has_past: false,
             present: quads(),
+            past_luma: plane(),
+            luma: plane(),
             moved: quads(),
             noise: Noise::default(),
             colour_noise: Noise::default(),
             medians: Default::default(),
+            content: [0..size.width, 0..size.height],
+            brightest: vec![0.0; size.height],
             residuals: [plane(), plane()],
-            mean_residuals: [plane(), plane()],
             motion: [plane(), plane()],
-            mean_motion: [plane(), plane()],
             between: plane(),
-            taps: Taps::new(size.width),
+            scratch: Vec::new(),
+            shares: vec![0.0; size.height],
             guide: Guide { maps: quads(), noise: 0.0, share: 0.0 },
             flow: Flow::default(),
             has_flow: false,
@@ -143,9 +193,29 @@ impl Shadow {
     /// Takes a frame, to be followed by [`Self::find_motion`].
     pub fn load<S: Sample>(&mut self, input: View<'_, S>) {
         let channels = input.dim().2;
-        for (y, from) in rows(input).enumerate() {
-            load_row(from, channels, self.present.row_mut(y));
-        }
+        let count = self.prepare_bands();
+        let Self { present, luma, brightest, scratch, .. } = self;
+        let input = input.axis_chunks_iter(Axis(0), count).into_par_iter();
+        let bands = present.bands_mut(count).zip(luma.bands_mut(count)).zip(input);
+        let bands = bands.zip(brightest.par_chunks_mut(count)).zip(scratch);
+        bands.for_each(|((((mut present, mut luma), input), brightest), scratch)| {
+            scratch.brightest.fill(0.0);
+            for ((y, from), brightest) in present.rows().zip(rows(input)).zip(brightest) {
+                load_row(from, channels, present.row_mut(y), luma.row_mut(y));
+                luma.extend(y);
+                *brightest = find_brightest(luma.row_mut(y), &mut scratch.brightest);
+            }
+        });
+        luma.extend_ends();
+        self.find_content();
+    }
+
+    /// Rows of a band; there is scratch for each.
+    fn prepare_bands(&mut self) -> usize {
+        let count = rows_in_band(self.size);
+        let width = self.size.width;
+        self.scratch.resize_with(self.size.height.div_ceil(count), || Scratch::new(width));
+        count
     }
 
     /// What of the outputs may be reused, and how; to be told before each frame. Half the debt is enough in `watched`.
@@ -168,13 +238,15 @@ impl Shadow {
     /// Finds the motion of the frame that was loaded, to be followed by [`Self::compare`] or [`Self::begin`], while
     /// something else is found out about its luma.
     pub fn find_motion<R: Send>(&mut self, beside: impl FnOnce(ArrayView2<'_, f32>) -> R + Send) -> R {
-        let Self { present, past, estimators, noise, has_past, flow, .. } = self;
-        let (noisy, present) = (noise.is_noisy(), &*present);
+        let Self { luma, past_luma, estimators, noise, has_past, motion, flow, .. } = self;
+        let (noisy, luma) = (noise.is_noisy(), &*luma);
         let (result, has_flow) = rayon::join(
-            || beside(present.channel(0)),
+            || beside(luma.view()),
             || {
                 if *has_past {
-                    estimators.flow(noisy, present.channel(0), past.channel(0), flow);
+                    let [u, v] = motion;
+                    estimators.flow(noisy, luma, past_luma, [u, v]);
+                    flow.take([u, v]);
                 }
                 *has_past
             },
@@ -192,6 +264,7 @@ impl Shadow {
             self.present.row_mut(y).iter_mut().for_each(|pixel| pixel[3] = 1.0);
         }
         self.has_flow = false;
+        std::mem::swap(&mut self.past_luma, &mut self.luma);
         self.keep();
     }
 
@@ -203,29 +276,15 @@ impl Shadow {
     /// Compares the frame, whose motion was found, with the past, and adds it. Where outputs are reused, runs of the network are as `window` says.
     pub fn compare(&mut self, controls: &Controls, window: &Window) -> &Guide {
         let noisy = self.noise.is_noisy();
-        if self.has_flow {
-            for (to, from) in self.motion.iter_mut().zip([&self.flow.u, &self.flow.v]) {
-                to.load(from.view());
-            }
-        }
-        move_past(&self.past, &self.motion, &mut self.guide.maps, &mut self.taps, &mut self.moved);
-        residuals(&self.present, &self.moved, &mut self.residuals);
+        self.move_past();
         if let Some(reuse) = &mut self.reuse {
-            let [luma, _] = &mut self.residuals;
-            if reuse.hold_still(&self.present, &self.past, luma, &mut self.motion, &mut self.between) {
-                move_past(&self.past, &self.motion, &mut self.guide.maps, &mut self.taps, &mut self.moved);
-                residuals(&self.present, &self.moved, &mut self.residuals);
+            let [luma, _] = &self.residuals;
+            let lumas = [&self.luma, &self.past_luma];
+            if reuse.hold_still(lumas, luma, &mut self.motion, &mut self.between) {
+                self.move_past();
             }
         }
         let noise = self.find_noise();
-        let means = self.residuals.iter_mut().zip(&mut self.mean_residuals);
-        for (from, to) in means {
-            from.extend();
-            box_filter(from, RESIDUAL_RADIUS, &mut self.between, to);
-        }
-        for (from, to) in self.motion.iter().zip(&mut self.mean_motion) {
-            box_filter(from, MOTION_RADIUS, &mut self.between, to);
-        }
         let longest = if noisy { LONGER_IN_NOISE } else { 1.0 } * controls.max_history as f32;
         let tolerance = controls.tolerance * controls.tolerance;
         let weighing = Weighing {
@@ -273,30 +332,87 @@ impl Shadow {
         self.has_past = true;
     }
 
+    /// Moves the past to where the frame is, and finds by how much they differ.
+    fn move_past(&mut self) {
+        let count = self.prepare_bands();
+        // A quarter of a large picture's pixels is enough for its noise.
+        let step = if self.size.width * self.size.height > SMALL { 2 } else { 1 };
+        let Self { past, present, moved, motion, residuals, guide, scratch, content: [columns, rows], .. } = self;
+        let [luma, colour] = residuals;
+        let bands = moved.bands_mut(count).zip(guide.maps.bands_mut(count));
+        let bands = bands.zip(luma.bands_mut(count)).zip(colour.bands_mut(count)).zip(scratch);
+        bands.for_each(|((((mut moved, mut maps), mut luma), mut colour), Scratch { taps, medians, .. })| {
+            medians.iter_mut().for_each(Medians::clear);
+            for y in moved.rows() {
+                let (moved, maps) = (moved.row_mut(y), maps.row_mut(y));
+                let motion = motion[0].row(y).iter().zip(motion[1].row(y));
+                motion.zip(&mut *maps).for_each(|((&u, &v), map)| *map = [u, v, 0.0, 0.0]);
+                locate(past, y, [1.0; 2], maps, taps);
+                sample(past, taps, moved);
+                sample_fourth(past, taps, moved);
+                let present = present.row(y);
+                square_differences(present, moved, luma.row_mut(y), colour.row_mut(y));
+                luma.extend(y);
+                colour.extend(y);
+                if rows.contains(&y) && (y - rows.start).is_multiple_of(step) {
+                    let [luma, colour] = &mut *medians;
+                    let pixels = present[columns.clone()].iter().zip(&moved[columns.clone()]);
+                    for (present, moved) in pixels.step_by(step) {
+                        luma.add(present[0] - moved[0]);
+                        colour.add(present[1] - moved[1]);
+                        colour.add(present[2] - moved[2]);
+                    }
+                }
+            }
+        });
+        residuals.iter_mut().for_each(Plane::extend_ends);
+    }
+
     /// Noise of luma and of the colour differences, in the part of the picture that is not bars.
     fn find_noise(&mut self) -> [f32; 2] {
-        let (columns, rows) = content(&self.present);
-        // A quarter of a large picture's pixels is enough.
-        let step = if self.size.width * self.size.height > SMALL { 2 } else { 1 };
-        let [luma, colour] = &mut self.medians;
-        for y in rows.step_by(step) {
-            let pixels = self.present.row(y)[columns.clone()].iter().zip(&self.moved.row(y)[columns.clone()]);
-            for (present, moved) in pixels.step_by(step) {
-                luma.add(present[0] - moved[0]);
-                colour.add(present[1] - moved[1]);
-                colour.add(present[2] - moved[2]);
-            }
+        for scratch in &self.scratch {
+            self.medians.iter_mut().zip(&scratch.medians).for_each(|(all, some)| all.add_all(some));
         }
+        let [luma, colour] = &mut self.medians;
         [self.noise.of_frame(luma.take()), self.colour_noise.of_frame(colour.take())]
+    }
+
+    /// Columns and rows of the picture that are not bars; all where everything is dark.
+    fn find_content(&mut self) {
+        let Size { width, height } = self.size;
+        let [first, others @ ..] = &mut self.scratch[..] else { return };
+        for other in others {
+            let columns = first.brightest.iter_mut().zip(&other.brightest);
+            columns.for_each(|(all, some)| *all = larger(*all, *some));
+        }
+        let range = |brightest: &[f32]| {
+            let first = brightest.iter().position(|&level| level > BRIGHTER_THAN_BARS)?;
+            let last = brightest.iter().rposition(|&level| level > BRIGHTER_THAN_BARS)?;
+            Some(first..last + 1)
+        };
+        let found = range(&first.brightest).zip(range(&self.brightest));
+        let (columns, rows) = found.unwrap_or((0..width, 0..height));
+        self.content = [columns, rows];
     }
 
     /// Fills the guide's maps and blends the frame with the past.
     fn weigh(&mut self, weighing: &Weighing) {
-        for y in 0..self.size.height {
-            let Self { size, mean_residuals, motion, mean_motion, moved, present, guide, .. } = self;
-            let evidence = Evidence::of(y, *size, mean_residuals, motion, mean_motion, moved);
-            weigh_row(&evidence, weighing, present.row_mut(y), guide.maps.row_mut(y));
-        }
+        let count = self.prepare_bands();
+        let Self { size, residuals, motion, moved, present, past_luma, guide, scratch, shares, .. } = self;
+        let bands = present.bands_mut(count).zip(guide.maps.bands_mut(count)).zip(past_luma.bands_mut(count));
+        let bands = bands.zip(shares.par_chunks_mut(count)).zip(scratch);
+        bands.for_each(|((((mut present, mut maps), mut luma), shares), scratch)| {
+            for (y, sum) in present.rows().zip(shares) {
+                scratch.average(y, residuals, motion);
+                let evidence = Evidence::of(y, *size, scratch, motion, moved);
+                let (present, maps) = (present.row_mut(y), maps.row_mut(y));
+                weigh_row(&evidence, weighing, present, maps);
+                *sum = maps.iter().map(|map| f64::from(map[2])).sum();
+                luma.row_mut(y).iter_mut().zip(present).for_each(|(luma, pixel)| *luma = pixel[0]);
+                luma.extend(y);
+            }
+        });
+        past_luma.extend_ends();
         self.find_share();
     }
 
@@ -311,27 +427,32 @@ impl Shadow {
     ) {
         let explained = |noise: f32| noise * noise + (STRICTER * controls.tolerance).powi(2);
         let deciding = noise.map(explained);
-        let height = self.size.height;
-        for y in 0..height {
-            let Self { size, mean_residuals, motion, mean_motion, moved, guide, .. } = self;
-            let evidence = Evidence::of(y, *size, mean_residuals, motion, mean_motion, moved);
-            judge_row(&evidence, weighing, &deciding, guide.maps.row_mut(y), reuse.merits_mut(y));
-        }
+        let count = self.prepare_bands();
+        let Self { size, residuals, motion, moved, guide, scratch, .. } = self;
+        let bands = guide.maps.bands_mut(count).zip(reuse.merits_mut().bands_mut(count)).zip(scratch);
+        bands.for_each(|((mut maps, mut merits), scratch)| {
+            for y in maps.rows() {
+                scratch.average(y, residuals, motion);
+                let evidence = Evidence::of(y, *size, scratch, motion, moved);
+                judge_row(&evidence, weighing, &deciding, maps.row_mut(y), merits.row_mut(y));
+            }
+        });
         reuse.decide(&controls.reuse, &self.guide.maps, noise[0], window);
-        for y in 0..height {
+        for y in 0..self.size.height {
             let (present, maps) = (self.present.row_mut(y), self.guide.maps.row_mut(y));
             reuse.settle_row(y, noise[0], self.moved.row(y), present, maps);
+            self.shares[y] = maps.iter().map(|map| f64::from(map[2])).sum();
+            self.past_luma.row_mut(y).iter_mut().zip(present).for_each(|(luma, pixel)| *luma = pixel[0]);
         }
+        self.past_luma.extend();
         reuse.settled();
         self.find_share();
     }
 
-    /// Mean share of the past.
+    /// Mean share of the past, of the sums of rows.
     fn find_share(&mut self) {
         let Size { width, height } = self.size;
-        let rows = (0..height).map(|y| self.guide.maps.row(y));
-        let sum: f64 = rows.map(|row| row.iter().map(|map| f64::from(map[2])).sum::<f64>()).sum();
-        self.guide.share = (sum / (width * height) as f64) as f32;
+        self.guide.share = (self.shares.iter().sum::<f64>() / (width * height) as f64) as f32;
     }
 }
 
@@ -359,17 +480,16 @@ impl<'a> Evidence<'a> {
     fn of(
         y: usize,
         size: Size,
-        residuals: &'a [Plane; 2],
+        means: &'a Scratch,
         motion: &'a [Plane; 2],
-        mean_motion: &'a [Plane; 2],
         moved: &'a Quads,
     ) -> Self {
         Self {
             y: y as f32,
             end: [size.width as f32 - 0.5, size.height as f32 - 0.5],
-            residuals: residuals.each_ref().map(|plane| plane.row(y)),
+            residuals: means.mean_residuals.each_ref().map(|row| row.as_flattened()),
             motion: motion.each_ref().map(|plane| plane.row(y)),
-            mean_motion: mean_motion.each_ref().map(|plane| plane.row(y)),
+            mean_motion: means.mean_motion.each_ref().map(|row| row.as_flattened()),
             moved: moved.row(y),
         }
     }
@@ -428,14 +548,32 @@ pub fn luma<S: Sample>(picture: View<'_, S>) -> Array2<f32> {
     })
 }
 
-/// Luma and colour differences in levels of 0 to 255.
-fn load_row<S: Sample>(from: &[S], channels: usize, to: &mut [Quad]) {
+/// Luma and colour differences in levels of 0 to 255, and luma once more.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn load_row<S: Sample>(from: &[S], channels: usize, to: &mut [Quad], lumas: &mut [f32]) {
+    match channels {
+        3 => load_channels::<S, 3>(from, to, lumas),
+        _ => load_channels::<S, 4>(from, to, lumas),
+    }
+}
+
+#[inline(always)]
+fn load_channels<S: Sample, const CHANNELS: usize>(from: &[S], to: &mut [Quad], lumas: &mut [f32]) {
     let level = 255.0 / S::WHITE;
-    for (from, to) in from.chunks_exact(channels).zip(to) {
-        let [red, green, blue] = [from[0], from[1], from[2]].map(|sample| sample.to_f32() * level);
+    for ((from, to), to_luma) in from.as_chunks::<CHANNELS>().0.iter().zip(to).zip(lumas) {
+        let [red, green, blue] = [from[0].to_f32() * level, from[1].to_f32() * level, from[2].to_f32() * level];
         let luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue;
         *to = [luma, blue - luma, red - luma, 0.0];
+        *to_luma = luma;
     }
+}
+
+/// The brightest of a row; of each column, so far.
+fn find_brightest(row: &[f32], columns: &mut [f32]) -> f32 {
+    row.iter().zip(columns).fold(0.0, |brightest, (&luma, column)| {
+        *column = larger(*column, luma);
+        larger(brightest, luma)
+    })
 }
 
 /// Red, green and blue in levels of 0 to 255, of a pixel of the history.
@@ -445,28 +583,15 @@ pub fn colours(pixel: &Quad) -> [f32; 3] {
     [red, (luma - LUMA[0] * red - LUMA[2] * blue) / LUMA[1], blue]
 }
 
-/// The past where the present is. `maps` is filled with the motion.
-fn move_past(past: &Quads, motion: &[Plane; 2], maps: &mut Quads, taps: &mut Taps, moved: &mut Quads) {
-    for y in 0..past.size.height {
-        let motion = motion[0].row(y).iter().zip(motion[1].row(y));
-        motion.zip(maps.row_mut(y)).for_each(|((&u, &v), map)| *map = [u, v, 0.0, 0.0]);
-        locate(past, y, [1.0; 2], maps.row(y), taps);
-        sample(past, taps, moved.row_mut(y));
-        sample_fourth(past, taps, moved.row_mut(y));
-    }
-}
-
 dispatched! {
-    /// Squares of the differences.
-    fn residuals / residuals_plain(present: &Quads, moved: &Quads, squares: &mut [Plane; 2]) {
-        let [luma, colour] = squares;
-        for y in 0..present.size.height {
-            let pixels = present.row(y).iter().zip(moved.row(y));
-            for ((present, moved), (luma, colour)) in pixels.zip(luma.row_mut(y).iter_mut().zip(colour.row_mut(y))) {
-                let [l, b, r] = [present[0] - moved[0], present[1] - moved[1], present[2] - moved[2]];
-                *luma = l * l;
-                *colour = 0.5 * (b * b + r * r);
-            }
+    /// Squares of the differences of a row.
+    fn square_differences / square_differences_plain(
+        present: &[Quad], moved: &[Quad], luma: &mut [f32], colour: &mut [f32],
+    ) {
+        for ((present, moved), (luma, colour)) in present.iter().zip(moved).zip(luma.iter_mut().zip(colour)) {
+            let [l, b, r] = [present[0] - moved[0], present[1] - moved[1], present[2] - moved[2]];
+            *luma = l * l;
+            *colour = 0.5 * (b * b + r * r);
         }
     }
 }
@@ -502,23 +627,4 @@ dispatched! {
             merits[x] = [trust, length, longest, 1.0 - evidence.trust(x, deciding)];
         }
     }
-}
-
-/// Columns and rows of a picture that are not bars; all where everything is dark.
-fn content(picture: &Quads) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
-    let Size { width, height } = picture.size;
-    let mut columns = vec![0.0_f32; width];
-    let mut rows = vec![0.0_f32; height];
-    for (y, brightest) in rows.iter_mut().enumerate() {
-        for (column, pixel) in columns.iter_mut().zip(picture.row(y)) {
-            *column = larger(*column, pixel[0]);
-            *brightest = larger(*brightest, pixel[0]);
-        }
-    }
-    let range = |brightest: &[f32]| {
-        let first = brightest.iter().position(|&level| level > BRIGHTER_THAN_BARS)?;
-        let last = brightest.iter().rposition(|&level| level > BRIGHTER_THAN_BARS)?;
-        Some(first..last + 1)
-    };
-    range(&columns).zip(range(&rows)).unwrap_or((0..width, 0..height))
 }
