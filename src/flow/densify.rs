@@ -13,14 +13,7 @@ const SMALLEST_RESIDUAL: f32 = 1.0;
 /// Fills `u` and `v`: at each pixel the mean of the patches that cover it, weighted by the
 /// inverse of their residuals there (Kroeger et al. 2016, equation 3). As in the search, the
 /// mean of a patch's residual is taken away. `weight` is scratch.
-pub fn densify(
-    pair: &Pair<'_>,
-    grid: &Grid,
-    fits: &[Fit],
-    u: &mut Plane,
-    v: &mut Plane,
-    weight: &mut Plane,
-) {
+pub fn densify(pair: &Pair<'_>, grid: &Grid, fits: &[Fit], u: &mut Plane, v: &mut Plane, weight: &mut Plane) {
     in_bands(u, v, weight, |band| densify_rows(pair, grid, fits, band));
 }
 
@@ -115,7 +108,7 @@ fn add(band: &mut Band<'_>, x: isize, y: usize, value: Lanes) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::search::{search, tests::with_noise};
+    use super::super::search::{Fits, search, tests::with_noise};
     use super::*;
     use crate::image::Size;
 
@@ -127,10 +120,10 @@ mod tests {
                 let (mut start_u, mut start_v) = (Plane::new(size), Plane::new(size));
                 start_u.fill(1.25);
                 start_v.fill(-0.5);
-                let mut fits = vec![];
+                let mut fits = Fits::default();
                 search(pair, grid, &start_u, &start_v, 0, &mut fits);
                 let [mut u, mut v, mut weight] = [Plane::new(size), Plane::new(size), Plane::new(size)];
-                densify(pair, grid, &fits, &mut u, &mut v, &mut weight);
+                densify(pair, grid, fits.all(), &mut u, &mut v, &mut weight);
                 assert!(u.samples().iter().all(|u| (u - 1.25).abs() < 1e-4), "{size}");
                 assert!(v.samples().iter().all(|v| (v + 0.5).abs() < 1e-4), "{size}");
             });
@@ -142,11 +135,11 @@ mod tests {
         let size = Size::new(53, 38);
         with_noise(size, 3, |pair, grid| {
             let start = Plane::new(size);
-            let mut fits = vec![];
+            let mut fits = Fits::default();
             search(pair, grid, &start, &start, 16, &mut fits);
             let planes = |densify: fn(&Pair<'_>, &Grid, &[Fit], &mut Plane, &mut Plane, &mut Plane)| {
                 let [mut u, mut v, mut weight] = [Plane::new(size), Plane::new(size), Plane::new(size)];
-                densify(pair, grid, &fits, &mut u, &mut v, &mut weight);
+                densify(pair, grid, fits.all(), &mut u, &mut v, &mut weight);
                 (u.samples().to_vec(), v.samples().to_vec())
             };
             assert_eq!(planes(densify), planes(densify_plain));

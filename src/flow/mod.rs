@@ -24,10 +24,10 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::image::Size;
 use crate::image::plane::Plane;
-use patch::{Fit, SIDE};
+use patch::SIDE;
 use refine::Refinement;
 pub use round_trip::round_trip_error;
-use search::{Grid, Pair};
+use search::{Fits, Grid, Pair};
 
 /// The smallest width and height of a picture, in pixels: two patches.
 pub const SMALLEST: usize = 2 * SIDE;
@@ -97,7 +97,7 @@ pub enum FlowError {
 pub struct Estimator {
     settings: Settings,
     levels: Vec<Level>,
-    fits: Vec<Fit>,
+    fits: Fits,
 }
 
 impl Estimator {
@@ -107,7 +107,7 @@ impl Estimator {
     /// If the stride is not 1 to 8.
     pub fn new(settings: Settings) -> Self {
         assert!((1..=SIDE).contains(&settings.stride), "a stride of {} leaves pixels out", settings.stride);
-        Self { settings, levels: Vec::new(), fits: Vec::new() }
+        Self { settings, levels: Vec::new(), fits: Fits::default() }
     }
 
     /// The flow from one picture to another. Samples are luma of 0 to 255; what is not finite or far
@@ -286,13 +286,13 @@ impl Level {
     }
 
     /// Searches and refines, from the flow of the coarser level.
-    fn run(&mut self, settings: Settings, fits: &mut Vec<Fit>) {
+    fn run(&mut self, settings: Settings, fits: &mut Fits) {
         let Self { from, to, u, v, work } = self;
         let Some(work) = work else { return };
         scale::slopes(from, &mut work.slope_x, &mut work.slope_y);
         let pair = Pair { from, slope_x: &work.slope_x, slope_y: &work.slope_y, to };
         search::search(&pair, &work.grid, u, v, settings.steps, fits);
-        densify::densify(&pair, &work.grid, fits, u, v, &mut work.weight);
+        densify::densify(&pair, &work.grid, fits.all(), u, v, &mut work.weight);
         work.refinement.run(from, to, u, v, settings.iterations);
     }
 }

@@ -163,7 +163,9 @@ mod tests {
             let new = || Plane::new(from.size);
             let (mut fast, mut plain) = ([new(), new()], [new(), new()]);
             let bands = |[x, y]: &mut [Plane; 2], run: fn(&Plane, &mut Band<'_>, &mut Band<'_>)| {
-                x.bands_mut(height).zip(y.bands_mut(height)).for_each(|(mut x, mut y)| run(&from, &mut x, &mut y));
+                x.bands_mut(height)
+                    .zip(y.bands_mut(height))
+                    .for_each(|(mut x, mut y)| run(&from, &mut x, &mut y));
             };
             bands(&mut fast, slopes_inside);
             bands(&mut plain, slopes_inside_plain);
