@@ -8,11 +8,10 @@ use super::maps::{MapRow, Maps};
 use crate::image::lanes::{LANES, Lanes, dispatched};
 use crate::image::places::Place;
 use crate::image::planar::{COLOURS, Planar, RowsMut, store};
+use crate::image::plane::rows_in_band;
 use crate::image::quads::{Quad, Quads, catmull_rom};
 use crate::image::{Sample, Size, ViewMut, rows_mut};
 
-/// Rows that a thread takes at a time.
-const BAND: usize = 16;
 /// What the guard leaves of fine differences to the past where the picture moves, and what it adds to that where it
 /// stands still.
 pub const KEPT: (f32, f32) = (0.3, 0.7);
@@ -31,6 +30,15 @@ pub struct Blend {
     scale: [f32; 2],
     /// How the past differs from the output, for the guard.
     difference: Option<Planar>,
+    /// Of every band of rows.
+    scratch: Vec<Scratch>,
+}
+
+/// What a thread works with on a band of rows.
+struct Scratch {
+    guide: MapRow,
+    /// A row of what is handed on.
+    added: Vec<Quad>,
 }
 
 /// The four pixels of the small picture around a place, and their weights.
@@ -60,7 +68,17 @@ impl Blend {
             maps,
             scale: [large.width as f32 / small.width as f32, large.height as f32 / small.height as f32],
             difference: (mode == Mode::Quality).then(|| Planar::new(large)),
+            scratch: Vec::new(),
         }
+    }
+
+    /// Takes the maps of a frame, and sees that there is scratch for each band.
+    fn prepare(&mut self, maps: &Quads) {
+        self.maps.take(maps);
+        let size = self.past.size;
+        let Self { scratch, maps: large, .. } = self;
+        let fresh = || Scratch { guide: large.row(), added: vec![[0.0; 4]; maps.size.width] };
+        scratch.resize_with(size.height.div_ceil(rows_in_band(size)), fresh);
     }
 
     /// As [`Self::new`], with an output to go on from, of the size `large`.
@@ -80,12 +98,11 @@ impl Blend {
 
     /// The output is left as it is, and remembered.
     pub fn begin<S: Sample>(&mut self, output: &mut ViewMut<'_, S>) {
-        for_each_row(
-            &mut self.past,
-            output,
-            || (),
-            |(), _, past, output, channels| past.load(output, channels),
-        );
+        // Nothing is worked with, and takes no memory.
+        let mut nothing = vec![(); self.past.size.height];
+        for_each_row(&mut self.past, output, &mut nothing, |(), _, past, output, channels| {
+            past.load(output, channels);
+        });
         self.past.extend();
         self.has_past = true;
     }
@@ -101,10 +118,10 @@ impl Blend {
     /// As [`Self::blend`], where parts of the output were not made, and what of the input differs from the past is
     /// added to it: `transfer`, in red, green and blue of 0 to 255 at the size of the maps.
     pub fn blend_parts<S: Sample>(&mut self, maps: &Quads, transfer: &Quads, output: &mut ViewMut<'_, S>) {
-        self.maps.take(maps);
-        let Self { past, present, cubic, scale, maps, .. } = self;
+        self.prepare(maps);
+        let Self { past, present, cubic, scale, maps, scratch, .. } = self;
         let moving = Moving { past, maps, scale: *scale };
-        blend_parts(&moving, transfer, cubic, present, output);
+        blend_parts(&moving, transfer, cubic, present, output, scratch);
         std::mem::swap(&mut self.past, &mut self.present);
         self.past.extend();
     }
@@ -119,14 +136,14 @@ impl Blend {
         if !self.has_past {
             return self.begin(output);
         }
-        self.maps.take(maps);
-        let Self { past, present, difference, scale, maps, .. } = self;
+        self.prepare(maps);
+        let Self { past, present, difference, scale, maps, scratch, .. } = self;
         let moving = Moving { past, maps, scale: *scale };
         match difference {
-            None => blend(&moving, present, output),
+            None => blend(&moving, present, output, scratch),
             Some(difference) => {
-                differ(&moving, present, difference, output);
-                blend_guarded(&moving, present, difference, output);
+                differ(&moving, present, difference, output, scratch);
+                blend_guarded(&moving, present, difference, output, scratch);
             }
         }
         std::mem::swap(&mut self.past, &mut self.present);
@@ -134,17 +151,17 @@ impl Blend {
     }
 }
 
-/// Every row of a history and of an output, in bands; with scratch of a thread, the row's number, and the output's channels.
+/// Every row of a history and of an output, in bands; with the scratch of the band, the row's number, and the output's channels.
 /// Each row of the history is extended.
-fn for_each_row<S: Sample, T>(
+fn for_each_row<S: Sample, T: Send>(
     history: &mut Planar,
     output: &mut ViewMut<'_, S>,
-    scratch: impl Fn() -> T + Sync + Send,
+    scratch: &mut [T],
     run: impl Fn(&mut T, usize, &mut RowsMut<'_>, &mut [S], usize) + Sync + Send,
 ) {
-    let channels = output.dim().2;
-    let bands = output.axis_chunks_iter_mut(Axis(0), BAND).into_par_iter();
-    bands.zip(history.bands_mut(BAND)).for_each_init(scratch, |scratch, (mut output, mut band)| {
+    let (channels, count) = (output.dim().2, rows_in_band(history.size));
+    let bands = output.axis_chunks_iter_mut(Axis(0), count).into_par_iter();
+    bands.zip(history.bands_mut(count)).zip(scratch).for_each(|((mut output, mut band), scratch)| {
         let first = band.first;
         for ((y, output), mut row) in (first..).zip(rows_mut(&mut output)).zip(band.rows_mut()) {
             run(scratch, y, &mut row, output, channels);
@@ -154,18 +171,18 @@ fn for_each_row<S: Sample, T>(
 }
 
 /// The plain blend.
-fn blend<S: Sample>(moving: &Moving<'_>, present: &mut Planar, output: &mut ViewMut<'_, S>) {
-    for_each_row(
-        present,
-        output,
-        || moving.maps.row(),
-        |guide, y, present, output, channels| {
-            present.load(output, channels);
-            moving.maps.at(y, guide);
-            blend_row(moving, y, guide, present);
-            present.store(channels, output);
-        },
-    );
+fn blend<S: Sample>(
+    moving: &Moving<'_>,
+    present: &mut Planar,
+    output: &mut ViewMut<'_, S>,
+    scratch: &mut [Scratch],
+) {
+    for_each_row(present, output, scratch, |Scratch { guide, .. }, y, present, output, channels| {
+        present.load(output, channels);
+        moving.maps.at(y, guide);
+        blend_row(moving, y, guide, present);
+        present.store(channels, output);
+    });
 }
 
 /// The blend of what was made of the output with what is handed on.
@@ -175,10 +192,10 @@ fn blend_parts<S: Sample>(
     cubic: &[Taken],
     present: &mut Planar,
     output: &mut ViewMut<'_, S>,
+    scratch: &mut [Scratch],
 ) {
     let unit = S::WHITE / 255.0;
-    let scratch = || (moving.maps.row(), vec![[0.0; 4]; transfer.size.width]);
-    for_each_row(present, output, scratch, |(guide, added), y, present, output, channels| {
+    for_each_row(present, output, scratch, |Scratch { guide, added }, y, present, output, channels| {
         present.load(output, channels);
         moving.maps.at(y, guide);
         let down = Taken::new(moving.maps.down(y), transfer.size.height);
@@ -195,24 +212,21 @@ fn differ<S: Sample>(
     present: &mut Planar,
     difference: &mut Planar,
     output: &mut ViewMut<'_, S>,
+    scratch: &mut [Scratch],
 ) {
-    let channels = output.dim().2;
-    let bands = output.axis_chunks_iter_mut(Axis(0), BAND).into_par_iter();
-    let bands = bands.zip(present.bands_mut(BAND)).zip(difference.bands_mut(BAND));
-    bands.for_each_init(
-        || moving.maps.row(),
-        |guide, ((mut output, mut present), mut difference)| {
-            let rows = (present.first..).zip(rows_mut(&mut output));
-            for (((y, output), mut present), mut difference) in
-                rows.zip(present.rows_mut()).zip(difference.rows_mut())
-            {
-                present.load(output, channels);
-                moving.maps.at(y, guide);
-                subtract_row(moving, y, guide, &mut present, &mut difference);
-                difference.extend();
-            }
-        },
-    );
+    let (channels, count) = (output.dim().2, rows_in_band(present.size));
+    let bands = output.axis_chunks_iter_mut(Axis(0), count).into_par_iter();
+    let bands = bands.zip(present.bands_mut(count)).zip(difference.bands_mut(count)).zip(scratch);
+    bands.for_each(|(((mut output, mut present), mut difference), Scratch { guide, .. })| {
+        let rows = (present.first..).zip(rows_mut(&mut output));
+        let rows = rows.zip(present.rows_mut()).zip(difference.rows_mut());
+        for (((y, output), mut present), mut difference) in rows {
+            present.load(output, channels);
+            moving.maps.at(y, guide);
+            subtract_row(moving, y, guide, &mut present, &mut difference);
+            difference.extend();
+        }
+    });
     difference.extend();
 }
 
@@ -222,17 +236,13 @@ fn blend_guarded<S: Sample>(
     present: &mut Planar,
     difference: &Planar,
     output: &mut ViewMut<'_, S>,
+    scratch: &mut [Scratch],
 ) {
-    for_each_row(
-        present,
-        output,
-        || moving.maps.row(),
-        |guide, y, present, output, channels| {
-            moving.maps.at(y, guide);
-            guard_row(difference, y, guide, present);
-            present.store(channels, output);
-        },
-    );
+    for_each_row(present, output, scratch, |Scratch { guide, .. }, y, present, output, channels| {
+        moving.maps.at(y, guide);
+        guard_row(difference, y, guide, present);
+        present.store(channels, output);
+    });
 }
 
 /// The past and where it went.

@@ -8,7 +8,7 @@
 
 use ndarray::{Array2, ArrayView2, s};
 
-use super::thumbnail::{self, HEIGHT, WIDTH};
+use super::thumbnail::{HEIGHT, Reduction, WIDTH};
 use crate::flow::{Estimator, Flow, Settings};
 
 /// Above what both differences say that a scene begins.
@@ -60,14 +60,30 @@ pub struct CutDetector {
     before: Array2<f32>,
     now: Array2<f32>,
     follows: bool,
+    reduction: Reduction,
+    flow: Flow,
+    /// The picture before where it moved, and what both show of detail.
+    warped: Array2<f32>,
+    details: [Array2<f32>; 2],
+    sums: Array2<f64>,
 }
 
 impl CutDetector {
     /// With the difference from which on a scene begins, see [`THRESHOLD`].
     pub fn new(threshold: f32) -> Self {
         let thumbnail = || Array2::zeros((HEIGHT, WIDTH));
-        let (before, now) = (thumbnail(), thumbnail());
-        Self { threshold, estimator: Estimator::new(FLOW), before, now, follows: false }
+        Self {
+            threshold,
+            estimator: Estimator::new(FLOW),
+            before: thumbnail(),
+            now: thumbnail(),
+            follows: false,
+            reduction: Reduction::default(),
+            flow: Flow::default(),
+            warped: thumbnail(),
+            details: [thumbnail(), thumbnail()],
+            sums: Array2::zeros((HEIGHT + 1, WIDTH + 1)),
+        }
     }
 
     /// Takes another threshold from the next picture on.
@@ -82,16 +98,19 @@ impl CutDetector {
     /// If the picture has no sample.
     pub fn look(&mut self, luma: ArrayView2<'_, f32>) -> Look {
         std::mem::swap(&mut self.before, &mut self.now);
-        thumbnail::reduce(luma, &mut self.now);
+        self.reduction.reduce(luma, &mut self.now);
         if !std::mem::replace(&mut self.follows, true) {
             return Look::NONE;
         }
-        let flow = self.estimator.estimate(self.now.view(), self.before.view());
-        let flow = flow.expect("thumbnails are of one size, and large enough");
-        let (u, v) = (detail(&self.now), detail(&warp(&self.before, &flow)));
+        let flow = self.estimator.estimate_into(self.now.view(), self.before.view(), &mut self.flow);
+        flow.expect("thumbnails are of one size, and large enough");
+        warp(&self.before, &self.flow, &mut self.warped);
+        let [u, v] = &mut self.details;
+        detail(&self.now, &mut self.sums, u);
+        detail(&self.warped, &mut self.sums, v);
         let area = Area::of(&self.now, &self.before);
-        let a = 1.0 - Match::of(&u, &v, area).correlation() as f32;
-        let b = 1.0 - middle(textured(&u, &v, area)).unwrap_or(1.0) as f32;
+        let a = 1.0 - Match::of(u, v, area).correlation() as f32;
+        let b = 1.0 - middle(textured(u, v, area)).unwrap_or(1.0) as f32;
         Look { cut: a > self.threshold && b > self.threshold, a, b }
     }
 
@@ -198,30 +217,29 @@ fn textured(u: &Array2<f32>, v: &Array2<f32>, area: Area) -> Vec<f64> {
 
 /// The median; of an even number of values, the mean of the two in the middle.
 fn middle(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
+    values.sort_unstable_by(f64::total_cmp);
     let half = values.len() / 2;
     let upper = *values.get(half)?;
     Some(if values.len() % 2 == 1 { upper } else { 0.5 * (values[half - 1] + upper) })
 }
 
 /// The picture before as it moved: bilinear, the outermost samples go on outside.
-fn warp(before: &Array2<f32>, flow: &Flow) -> Array2<f32> {
+fn warp(before: &Array2<f32>, flow: &Flow, to: &mut Array2<f32>) {
     let (last_x, last_y) = ((WIDTH - 1) as f32, (HEIGHT - 1) as f32);
-    Array2::from_shape_fn((HEIGHT, WIDTH), |(y, x)| {
+    for ((y, x), to) in to.indexed_iter_mut() {
         let from_x = (x as f32 + flow.u[(y, x)]).clamp(0.0, last_x);
         let from_y = (y as f32 + flow.v[(y, x)]).clamp(0.0, last_y);
         let (left, top) = (from_x as usize, from_y as usize);
         let (right, below) = ((left + 1).min(WIDTH - 1), (top + 1).min(HEIGHT - 1));
         let (across, down) = (from_x - left as f32, from_y - top as f32);
         let row = |y: usize| before[(y, left)] + across * (before[(y, right)] - before[(y, left)]);
-        row(top) + down * (row(below) - row(top))
-    })
+        *to = row(top) + down * (row(below) - row(top));
+    }
 }
 
-/// A picture less its local mean; at the edges, the mean of what there is.
-fn detail(picture: &Array2<f32>) -> Array2<f32> {
+/// A picture less its local mean; at the edges, the mean of what there is. `sums` is scratch, whose first row and column are zero.
+fn detail(picture: &Array2<f32>, sums: &mut Array2<f64>, to: &mut Array2<f32>) {
     // Sums over everything above and to the left, doubles so that flat pictures come out flat.
-    let mut sums = Array2::<f64>::zeros((HEIGHT + 1, WIDTH + 1));
     for (y, row) in picture.outer_iter().enumerate() {
         let mut sum = 0.0;
         for (x, &sample) in row.iter().enumerate() {
@@ -229,11 +247,11 @@ fn detail(picture: &Array2<f32>) -> Array2<f32> {
             sums[(y + 1, x + 1)] = sums[(y, x + 1)] + sum;
         }
     }
-    Array2::from_shape_fn((HEIGHT, WIDTH), |(y, x)| {
+    for ((y, x), to) in to.indexed_iter_mut() {
         let (top, bottom) = (y.saturating_sub(REACH), (y + REACH + 1).min(HEIGHT));
         let (left, right) = (x.saturating_sub(REACH), (x + REACH + 1).min(WIDTH));
         let sum = sums[(bottom, right)] - sums[(top, right)] - sums[(bottom, left)] + sums[(top, left)];
         let count = ((bottom - top) * (right - left)) as f64;
-        picture[(y, x)] - (sum / count) as f32
-    })
+        *to = picture[(y, x)] - (sum / count) as f32;
+    }
 }

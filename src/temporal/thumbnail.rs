@@ -2,31 +2,60 @@
 
 use ndarray::{Array2, ArrayView2, Axis};
 
+use crate::image::lanes::dispatched;
+
 /// Columns of a thumbnail.
 pub const WIDTH: usize = 160;
 /// Rows of a thumbnail.
 pub const HEIGHT: usize = 96;
 
-/// Fills `to` with the means of the parts of a picture that its samples cover, each of which is as
-/// wide and as high as the ratio of the sizes. What is not finite becomes black or white.
-///
-/// # Panics
-/// If the picture has no sample.
-pub fn reduce(from: ArrayView2<'_, f32>, to: &mut Array2<f32>) {
-    let (height, width) = from.dim();
-    assert!(width > 0 && height > 0, "a thumbnail of nothing");
-    let (rows, columns) = (Covered::new(height, to.nrows()), Covered::new(width, to.ncols()));
-    let mut sums = vec![0.0_f32; width];
-    for (y, mut to) in to.outer_iter_mut().enumerate() {
-        sums.fill(0.0);
-        for (row, weight) in rows.of(y) {
-            for (sum, &sample) in sums.iter_mut().zip(from.index_axis(Axis(0), row)) {
-                *sum += weight * sample;
+/// Reduces pictures of one size after the other.
+#[derive(Default)]
+pub struct Reduction {
+    /// Rows and columns of the pictures.
+    from: (usize, usize),
+    /// What each column covers, and its share.
+    columns: Vec<Vec<(usize, f32)>>,
+    sums: Vec<f32>,
+}
+
+impl Reduction {
+    /// Fills `to` with the means of the parts of a picture that its samples cover, each of which is as
+    /// wide and as high as the ratio of the sizes. What is not finite becomes black or white.
+    ///
+    /// # Panics
+    /// If the picture has no sample.
+    pub fn reduce(&mut self, from: ArrayView2<'_, f32>, to: &mut Array2<f32>) {
+        let (height, width) = from.dim();
+        assert!(width > 0 && height > 0, "a thumbnail of nothing");
+        if (self.from, self.columns.len()) != (from.dim(), to.ncols()) {
+            let columns = Covered::new(width, to.ncols());
+            self.columns = (0..to.ncols()).map(|x| columns.of(x).collect()).collect();
+            (self.from, self.sums) = (from.dim(), vec![0.0; width]);
+        }
+        let Self { columns, sums, .. } = self;
+        let rows = Covered::new(height, to.nrows());
+        for (y, mut to) in to.outer_iter_mut().enumerate() {
+            sums.fill(0.0);
+            for (row, weight) in rows.of(y) {
+                let row = from.index_axis(Axis(0), row);
+                match row.as_slice() {
+                    Some(row) => add_row(row, weight, sums),
+                    None => sums.iter_mut().zip(row).for_each(|(sum, sample)| *sum += weight * sample),
+                }
+            }
+            for (columns, to) in columns.iter().zip(&mut to) {
+                let mean: f32 = columns.iter().map(|&(column, weight)| weight * sums[column]).sum();
+                *to = if mean.is_nan() { 0.0 } else { mean.clamp(0.0, 255.0) };
             }
         }
-        for (x, to) in to.iter_mut().enumerate() {
-            let mean: f32 = columns.of(x).map(|(column, weight)| weight * sums[column]).sum();
-            *to = if mean.is_nan() { 0.0 } else { mean.clamp(0.0, 255.0) };
+    }
+}
+
+dispatched! {
+    fn add_row / add_row_plain(row: &[f32], weight: f32, sums: &mut [f32]) {
+        for (sum, sample) in sums.iter_mut().zip(row) {
+            *sum += weight * sample;
         }
     }
 }
@@ -62,7 +91,10 @@ mod tests {
 
     fn reduced(from: ArrayView2<'_, f32>) -> Array2<f32> {
         let mut to = Array2::from_elem((HEIGHT, WIDTH), f32::NAN);
-        reduce(from, &mut to);
+        let mut reduction = Reduction::default();
+        // One of another size before must leave nothing behind.
+        reduction.reduce(Array2::from_elem((3, 5), f32::NAN).view(), &mut to);
+        reduction.reduce(from, &mut to);
         to
     }
 
