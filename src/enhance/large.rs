@@ -9,7 +9,7 @@ use super::making::Upscaled;
 use crate::image::resample::Resampler;
 use crate::image::{Size, View, ViewMut, copy};
 use crate::infer::onnx::TensorSample;
-use crate::infer::provider::{Active, Provider};
+use crate::infer::provider::Active;
 use crate::infer::resident::{Guard, Levels, Resident};
 use crate::infer::runtime::Runtime;
 use crate::infer::{Cancel, InferError};
@@ -68,9 +68,8 @@ pub(super) fn open<S: TensorSample>(
     file: &UpscalerFile,
     (scale, active): (usize, &Active),
 ) -> Result<Option<Device<S>>, InferError> {
-    let is_gpu = matches!(active.provider, Provider::Cuda | Provider::TensorRt);
     let is_wanted = match settings.residency {
-        Residency::Auto => is_gpu,
+        Residency::Auto => active.provider.is_gpu(),
         Residency::Always => true,
         Residency::Never => false,
     };

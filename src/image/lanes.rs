@@ -68,6 +68,13 @@ impl Lanes {
         ((a + e) + (c + g)) + ((b + f) + (d + h))
     }
 
+    /// Their representations.
+    #[inline(always)]
+    pub fn bits(self) -> [u32; LANES] {
+        let [a, b, c, d, e, f, g, h] = self.0.map(f32::to_bits);
+        [a, b, c, d, e, f, g, h]
+    }
+
     /// Square roots.
     #[inline(always)]
     pub fn sqrt(self) -> Self {

@@ -114,13 +114,13 @@ impl Planar {
         let across = Taps::new(columns + motion[0], self.size.width);
         let down = Taps::new(Lanes::splat(y as i32 as f32) + motion[1], self.size.height);
         let (left, top) = (across.whole.0[0], down.whole.0[0]);
-        let apart_x = across.whole - (SIDE_BY_SIDE + Lanes::splat(left));
-        let apart_y = down.whole - Lanes::splat(top);
-        // Mostly, nothing is apart.
-        if (apart_x.abs() + apart_y.abs()).sum() == 0.0 {
+        let (together_x, together_y) = (SIDE_BY_SIDE + Lanes::splat(left), Lanes::splat(top));
+        // Mostly, nothing is apart. Whole numbers of three and more have one representation each.
+        if across.whole.bits() == together_x.bits() && down.whole.bits() == together_y.bits() {
             let start = self.start(left, top);
             return self.together::<4, 4>(start, &across.weights(), &down.weights());
         }
+        let (apart_x, apart_y) = (across.whole - together_x, down.whole - together_y);
         let ((least_x, most_x), (least_y, most_y)) = (range(apart_x), range(apart_y));
         let start = self.start(left + least_x, top + least_y);
         let (later_x, later_y) = (apart_x - Lanes::splat(least_x), apart_y - Lanes::splat(least_y));

@@ -148,14 +148,20 @@ impl Plane {
     /// The plane without its border.
     pub fn view(&self) -> ArrayView2<'_, f32> {
         let shape = (self.size.height, self.size.width).strides((self.stride, 1));
-        ArrayView2::from_shape(shape, &self.samples[self.index(0, 0)..]).expect("a plane lies inside of its border")
+        ArrayView2::from_shape(shape, &self.samples[self.index(0, 0)..])
+            .expect("a plane lies inside of its border")
     }
 
     /// Writes the plane, without its border, row by row.
     pub fn copy_to(&self, to: &mut Array2<f32>) {
-        for (y, mut to) in to.outer_iter_mut().enumerate() {
-            to.as_slice_mut().expect("rows of an owned array are contiguous").copy_from_slice(self.row(y));
-        }
+        let count = rows_in_band(self.size);
+        to.axis_chunks_iter_mut(Axis(0), count).into_par_iter().enumerate().for_each(|(band, mut to)| {
+            for (y, mut to) in (band * count..).zip(to.outer_iter_mut()) {
+                to.as_slice_mut()
+                    .expect("rows of an owned array are contiguous")
+                    .copy_from_slice(self.row(y));
+            }
+        });
     }
 }
 

@@ -133,10 +133,11 @@ impl Taps {
 }
 
 dispatched! {
-    /// Prepares to sample `picture` at the pixels of row `y`, moved by `scale` times the first two figures of each
-    /// of `motion`. Positions farther out than a pixel are limited to that; NaN is far out.
-    pub fn locate / locate_plain(picture: &Quads, y: usize, scale: [f32; 2], motion: &[Quad], taps: &mut Taps) {
-        let count = motion.len();
+    /// Prepares to sample `picture` at the pixels of row `y`, moved to the right and down by `motion`. Positions farther out than a
+    /// pixel are limited to that; NaN is far out.
+    pub fn locate / locate_plain(picture: &Quads, y: usize, motion: [&[f32]; 2], taps: &mut Taps) {
+        let count = motion[0].len();
+        let [u, v] = motion.map(|row| &row[..count]);
         let end = [picture.size.width as f32, picture.size.height as f32];
         let stride = picture.stride as u32;
         let first = &mut taps.first[..count];
@@ -144,8 +145,8 @@ dispatched! {
         let [r0, r1, r2, r3] = taps.down.each_mut().map(|row| &mut row[..count]);
         let [beyond_x, beyond_y] = taps.beyond.each_mut().map(|row| &mut row[..count]);
         for x in 0..count {
-            let (left, across) = split(x as i32 as f32 + scale[0] * motion[x][0], end[0]);
-            let (top, down) = split(y as i32 as f32 + scale[1] * motion[x][1], end[1]);
+            let (left, across) = split(x as i32 as f32 + u[x], end[0]);
+            let (top, down) = split(y as i32 as f32 + v[x], end[1]);
             first[x] = top * stride + left * CHANNELS as u32;
             [c0[x], c1[x], c2[x], c3[x]] = catmull_rom(across);
             [r0[x], r1[x], r2[x], r3[x]] = catmull_rom(down);
@@ -269,11 +270,14 @@ mod tests {
     }
 
     /// Motion of every kind: none, fractions, whole pixels, and far out of the picture.
-    fn motions(width: usize, y: usize) -> Vec<Quad> {
+    fn motions(width: usize, y: usize) -> [Vec<f32>; 2] {
         let kinds = [0.0, 0.5, -0.25, 1.0, -3.0, 0.999, -0.001, 2.75, 40.0, -1e6, 7.125];
-        (0..width)
-            .map(|x| [kinds[(x + y) % kinds.len()], kinds[(x * 3 + y) % kinds.len()], 0.0, 0.0])
-            .collect()
+        let row = |step: usize| (0..width).map(|x| kinds[(x * step + y) % kinds.len()]).collect();
+        [row(1), row(3)]
+    }
+
+    fn slices([u, v]: &[Vec<f32>; 2]) -> [&[f32]; 2] {
+        [u, v]
     }
 
     #[test]
@@ -284,13 +288,12 @@ mod tests {
             let (mut taps, mut found) = (Taps::new(width), vec![[0.0; 4]; width]);
             for y in 0..height {
                 let motion = motions(width, y);
-                locate(&picture, y, [1.5, 0.75], &motion, &mut taps);
+                locate(&picture, y, slices(&motion), &mut taps);
                 sample(&picture, &taps, &mut found);
                 let cubic = found.clone();
                 sample_fourth(&picture, &taps, &mut found);
                 for x in 0..width {
-                    let place =
-                        (x as f64 + 1.5 * f64::from(motion[x][0]), y as f64 + 0.75 * f64::from(motion[x][1]));
+                    let place = (x as f64 + f64::from(motion[0][x]), y as f64 + f64::from(motion[1][x]));
                     let tent = |distance: f64| (1.0 - distance.abs()).max(0.0);
                     for (channel, &found) in cubic[x].iter().enumerate() {
                         let wanted = expected(size, channel, place.0, place.1, keys);
@@ -310,7 +313,7 @@ mod tests {
             let picture = picture(Size::new(width, height));
             let (mut taps, mut found) = (Taps::new(width), vec![[0.0; 4]; width]);
             for y in 0..height {
-                locate(&picture, y, [2.0, 2.0], &vec![[0.0; 4]; width], &mut taps);
+                locate(&picture, y, [&vec![0.0; width], &vec![0.0; width]], &mut taps);
                 sample(&picture, &taps, &mut found);
                 assert_eq!(found, picture.row(y), "{width}x{height} row {y}");
             }
@@ -321,8 +324,8 @@ mod tests {
     fn motion_that_is_no_number_stays_in_the_picture() {
         let picture = picture(Size::new(9, 6));
         let (mut taps, mut found) = (Taps::new(3), vec![[0.0; 4]; 3]);
-        let motion = [[f32::NAN; 4], [f32::INFINITY; 4], [f32::NEG_INFINITY; 4]];
-        locate(&picture, 2, [1.0; 2], &motion, &mut taps);
+        let motion = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+        locate(&picture, 2, [&motion, &motion], &mut taps);
         sample(&picture, &taps, &mut found);
         assert!(found.iter().flatten().all(|value| value.is_finite()), "{found:?}");
     }
@@ -334,8 +337,8 @@ mod tests {
         for y in 0..size.height {
             let motion = motions(size.width, y);
             let (mut taps, mut plain) = (Taps::new(size.width), Taps::new(size.width));
-            locate(&picture, y, [1.0; 2], &motion, &mut taps);
-            locate_plain(&picture, y, [1.0; 2], &motion, &mut plain);
+            locate(&picture, y, slices(&motion), &mut taps);
+            locate_plain(&picture, y, slices(&motion), &mut plain);
             let (mut found, mut wanted) = (vec![[0.0; 4]; size.width], vec![[0.0; 4]; size.width]);
             sample(&picture, &taps, &mut found);
             sample_fourth(&picture, &taps, &mut found);

@@ -40,6 +40,11 @@ impl Provider {
         }
     }
 
+    /// It runs on a GPU of NVIDIA's.
+    pub const fn is_gpu(self) -> bool {
+        matches!(self, Self::Cuda | Self::TensorRt)
+    }
+
     /// The name ONNX Runtime uses when it reports where nodes run.
     pub const fn runtime_name(self) -> &'static str {
         match self {

@@ -97,6 +97,7 @@ pub struct Looking<S> {
     last: Option<Picture<S>>,
     window: Window,
     watched: Vec<Area>,
+    most_searched: usize,
 }
 
 impl<S: Sample> Looking<S> {
@@ -110,7 +111,15 @@ impl<S: Sample> Looking<S> {
             last: None,
             window: Window::default(),
             watched: Vec::new(),
+            most_searched: usize::MAX,
         }
+    }
+
+    /// Looks for motion at so many samples of a picture at most, unless the mode asks for the finest there is: motion of large pictures is
+    /// coarser then.
+    pub fn limit_search(&mut self, samples: usize) {
+        self.most_searched = samples;
+        self.shadow = None;
     }
 
     /// What a run of the network over a part of the input takes and may have.
@@ -177,7 +186,7 @@ impl<S: Sample> Looking<S> {
             Some(last) if last.dim() == input.dim() => last.assign(&input),
             last => *last = Some(input.to_owned()),
         }
-        let shadow = self.shadow.get_or_insert_with(|| Shadow::new(small, self.mode));
+        let shadow = self.shadow.get_or_insert_with(|| Shadow::new(small, self.mode, self.most_searched));
         shadow.load(input);
         shadow.prepare_reuse(controls, &self.watched);
         self.cuts.set_threshold(controls.cut_threshold);

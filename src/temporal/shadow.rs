@@ -131,11 +131,12 @@ struct Estimators {
 }
 
 impl Estimators {
-    fn new(mode: Mode, size: Size) -> Self {
+    /// Where a mode asks for nothing finer, levels of more than `most` samples are not searched.
+    fn new(mode: Mode, size: Size, most: usize) -> Self {
         let preset = |name| flow::preset(name).expect("the preset is in the table");
         // A level finer than what `Mode` says, where that costs next to nothing.
         let small = size.width * size.height <= SMALL;
-        let fast = |finest_level| flow::Settings { finest_level, ..preset("fast") };
+        let fast = |level| flow::Settings { finest_level: finest_level(size, level, most), ..preset("fast") };
         let (noisy, clean) = match mode {
             Mode::Off | Mode::Fast => (fast(if small { 1 } else { 2 }), None),
             Mode::Balanced => (fast(1), small.then(|| fast(0))),
@@ -155,13 +156,20 @@ impl Estimators {
     }
 }
 
+/// The finest level to search: the one that is wanted, or the first after it of so many samples at most.
+fn finest_level(size: Size, wanted: usize, most: usize) -> usize {
+    let samples = size.width * size.height;
+    (wanted..).find(|level| samples >> (2 * level) <= most).expect("in the end, no sample is left")
+}
+
 impl Shadow {
-    /// For frames of a size, which is at least [`flow::SMALLEST`] each way.
-    pub fn new(size: Size, mode: Mode) -> Self {
+    /// For frames of a size, which is at least [`flow::SMALLEST`] each way. Motion is looked for at `most_searched` samples, where the
+    /// mode does not ask for more.
+    pub fn new(size: Size, mode: Mode, most_searched: usize) -> Self {
         let (quads, plane) = (|| Quads::new(size), || Plane::new(size));
         Self {
             size,
-            estimators: Estimators::new(mode, size),
+            estimators: Estimators::new(mode, size, most_searched),
             past: quads(),
             has_past: false,
             present: quads(),
@@ -337,17 +345,15 @@ impl Shadow {
         let count = self.prepare_bands();
         // A quarter of a large picture's pixels is enough for its noise.
         let step = if self.size.width * self.size.height > SMALL { 2 } else { 1 };
-        let Self { past, present, moved, motion, residuals, guide, scratch, content: [columns, rows], .. } = self;
+        let Self { past, present, moved, motion, residuals, scratch, content: [columns, rows], .. } = self;
         let [luma, colour] = residuals;
-        let bands = moved.bands_mut(count).zip(guide.maps.bands_mut(count));
-        let bands = bands.zip(luma.bands_mut(count)).zip(colour.bands_mut(count)).zip(scratch);
-        bands.for_each(|((((mut moved, mut maps), mut luma), mut colour), Scratch { taps, medians, .. })| {
+        let bands =
+            moved.bands_mut(count).zip(luma.bands_mut(count)).zip(colour.bands_mut(count)).zip(scratch);
+        bands.for_each(|(((mut moved, mut luma), mut colour), Scratch { taps, medians, .. })| {
             medians.iter_mut().for_each(Medians::clear);
             for y in moved.rows() {
-                let (moved, maps) = (moved.row_mut(y), maps.row_mut(y));
-                let motion = motion[0].row(y).iter().zip(motion[1].row(y));
-                motion.zip(&mut *maps).for_each(|((&u, &v), map)| *map = [u, v, 0.0, 0.0]);
-                locate(past, y, [1.0; 2], maps, taps);
+                let moved = moved.row_mut(y);
+                locate(past, y, [motion[0].row(y), motion[1].row(y)], taps);
                 sample(past, taps, moved);
                 sample_fourth(past, taps, moved);
                 let present = present.row(y);
@@ -477,13 +483,7 @@ struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
-    fn of(
-        y: usize,
-        size: Size,
-        means: &'a Scratch,
-        motion: &'a [Plane; 2],
-        moved: &'a Quads,
-    ) -> Self {
+    fn of(y: usize, size: Size, means: &'a Scratch, motion: &'a [Plane; 2], moved: &'a Quads) -> Self {
         Self {
             y: y as f32,
             end: [size.width as f32 - 0.5, size.height as f32 - 0.5],
@@ -561,7 +561,8 @@ fn load_row<S: Sample>(from: &[S], channels: usize, to: &mut [Quad], lumas: &mut
 fn load_channels<S: Sample, const CHANNELS: usize>(from: &[S], to: &mut [Quad], lumas: &mut [f32]) {
     let level = 255.0 / S::WHITE;
     for ((from, to), to_luma) in from.as_chunks::<CHANNELS>().0.iter().zip(to).zip(lumas) {
-        let [red, green, blue] = [from[0].to_f32() * level, from[1].to_f32() * level, from[2].to_f32() * level];
+        let [red, green, blue] =
+            [from[0].to_f32() * level, from[1].to_f32() * level, from[2].to_f32() * level];
         let luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue;
         *to = [luma, blue - luma, red - luma, 0.0];
         *to_luma = luma;
@@ -625,6 +626,27 @@ dispatched! {
             let Weight { trust, length, longest, map } = evidence.weigh(x, weighing);
             *to = map;
             merits[x] = [trust, length, longest, 1.0 - evidence.trust(x, deciding)];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn motion_is_looked_for_as_finely_as_wanted_but_never_at_more_samples_than_allowed() {
+        for (width, height) in [(16, 16), (640, 360), (960, 540), (1280, 720), (1920, 1080), (3840, 2160)] {
+            let size = Size::new(width, height);
+            for wanted in 0..4 {
+                assert_eq!(finest_level(size, wanted, usize::MAX), wanted, "{size}");
+                for most in [0, 100, 1 << 14, 1 << 17, 1 << 20] {
+                    let level = finest_level(size, wanted, most);
+                    let samples = |level: usize| (width * height) >> (2 * level);
+                    assert!(level >= wanted && samples(level) <= most, "{size}: {level}");
+                    assert!(level == wanted || samples(level - 1) > most, "{size}: {level} is too coarse");
+                }
+            }
         }
     }
 }

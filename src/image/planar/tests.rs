@@ -76,8 +76,8 @@ fn eight_samples_are_those_of_pixels_of_four_figures_wherever_they_are() {
         let mut expected = vec![[0.0; 4]; width];
         for (kind, motion) in MOTIONS.into_iter().enumerate() {
             for y in 0..height {
-                let row: Vec<_> = (0..width).map(|x| motion(x, y)).map(|(u, v)| [u, v, 0.0, 0.0]).collect();
-                quads::locate(&quads, y, [1.0; 2], &row, &mut taps);
+                let (u, v): (Vec<_>, Vec<_>) = (0..width).map(|x| motion(x, y)).unzip();
+                quads::locate(&quads, y, [&u, &v], &mut taps);
                 quads::sample(&quads, &taps, &mut expected);
                 for x in (0..width).step_by(LANES) {
                     let at = |lane: usize| motion(x + lane, y);

@@ -63,7 +63,7 @@ impl Place {
     }
 
     fn is_gpu(&self) -> bool {
-        matches!(self.provider, Provider::Cuda | Provider::TensorRt)
+        self.provider.is_gpu()
     }
 
     fn memory(&self) -> ort::Result<MemoryInfo<'static>> {
