@@ -38,10 +38,12 @@ fn the_temporal_stage_allocates_next_to_nothing_after_its_first_frames() {
         let large = small.times(2);
         let frames: Vec<_> = (0..FIRST + 8).map(|at| (frame(small, at), frame(large, 2 * at))).collect();
         let mut temporal = Temporal::new(mode);
+        let mut leaning = None;
         let mut run = |frames: &[(Picture<u8>, Picture<u8>)]| {
             for (input, output) in frames {
                 let mut output = output.clone();
                 let look = temporal.look(input.view(), large, &controls);
+                temporal.lean(input.view(), 0.5, &mut leaning);
                 temporal.steady(look, &mut output.view_mut());
             }
         };

@@ -27,6 +27,7 @@ pub struct Planned<S> {
     steadies: bool,
     /// The input as the network is to see it, where it leans on the past.
     leaning: Option<Picture<S>>,
+    leans: bool,
     followed: Option<Followed>,
     /// The small picture as the past made it better, where a face is to be restored.
     history: Option<Quads>,
@@ -55,6 +56,7 @@ impl<S> Default for Planned<S> {
             beside: Duration::ZERO,
             steadies: false,
             leaning: None,
+            leans: false,
             followed: None,
             history: None,
             has_history: false,
@@ -117,7 +119,7 @@ impl<S: Sample> Planned<S> {
 
     /// The input as the network is to see it.
     pub(super) fn for_network<'a>(&'a self, input: View<'a, S>) -> View<'a, S> {
-        self.leaning.as_ref().map_or(input, |leaning| leaning.view())
+        self.leaning.as_ref().filter(|_| self.leans).map_or(input, |leaning| leaning.view())
     }
 
     /// What was made of outputs before, after this of the input was run.
@@ -167,7 +169,7 @@ impl<S: Sample> Ahead<S> {
         planned.controls = Controls { temporal: planned.reuse.controls(controls), ..*controls };
         planned.seen.look = Look::Alone;
         (planned.looking, planned.beside) = (Duration::ZERO, Duration::ZERO);
-        (planned.leaning, planned.has_history) = (None, false);
+        (planned.leans, planned.has_history) = (false, false);
         let temporal = &planned.controls.temporal;
         planned.steadies = self.looking.works_on(small, temporal);
         if controls.effort < Effort::Resampled && self.looking.is_repeated(input, large, temporal) {
@@ -206,7 +208,9 @@ impl<S: Sample> Ahead<S> {
         let Self { threads, looking, .. } = self;
         threads.run(|| looking.look(input, large, &planned.controls.temporal, &mut planned.seen));
         if planned.controls.input_denoise > 0.0 && planned.steadies {
-            planned.leaning = Some(self.looking.lean(input, planned.controls.input_denoise));
+            let share = planned.controls.input_denoise;
+            threads.run(|| looking.lean(input, share, &mut planned.leaning));
+            planned.leans = true;
         }
         planned.looking = started.elapsed();
         let followed = self.follow(input, planned);

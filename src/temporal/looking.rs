@@ -1,13 +1,16 @@
 //! The half of the stage that looks at inputs. What it sees of one is all that the other half needs to know of it, so that the
 //! next input can be looked at while the output of this one is made.
 
+use ndarray::Axis;
+use ndarray::parallel::prelude::*;
+
 use super::cut::{self, CutDetector};
 use super::reuse::Refresh;
 use super::shadow::{self, Shadow};
 use super::{Controls, Look, Mode};
 use crate::flow::{self, Flow};
 use crate::image::quads::Quads;
-use crate::image::{Area, Picture, Sample, Size, View, Window, rows_mut};
+use crate::image::{Area, Picture, Sample, Size, View, Window};
 
 /// What was seen of an input. One that is given back to [`Looking::look`] is written over, and allocates nothing.
 pub struct Seen {
@@ -208,19 +211,26 @@ impl<S: Sample> Looking<S> {
         self.shadow.as_ref().filter(|shadow| shadow.has_past()).map(Shadow::past)
     }
 
-    /// The input that was looked at last, leaning by `share` on the history, which has less noise.
-    pub fn lean(&self, input: View<'_, S>, share: f32) -> Picture<S> {
-        let mut leaning = input.to_owned();
-        let Some(shadow) = &self.shadow else { return leaning };
+    /// The input that was looked at last, leaning by `share` on the history, which has less noise. A picture of the same size is
+    /// written over.
+    pub fn lean(&self, input: View<'_, S>, share: f32, leaning: &mut Option<Picture<S>>) {
+        let leaning = match leaning {
+            Some(leaning) if leaning.dim() == input.dim() => {
+                leaning.assign(&input);
+                leaning
+            }
+            leaning => leaning.insert(input.to_owned()),
+        };
+        let Some(shadow) = &self.shadow else { return };
         let channels = input.dim().2;
-        for (y, row) in rows_mut(&mut leaning.view_mut()).enumerate() {
+        leaning.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(y, row)| {
+            let row = row.into_slice().expect("a row of a picture is contiguous");
             for (pixel, past) in row.chunks_exact_mut(channels).zip(shadow.past().row(y)) {
                 for (sample, past) in pixel.iter_mut().zip(shadow::colours(past)) {
                     let past = past * (S::WHITE / 255.0);
                     *sample = S::from_f32(sample.to_f32() + share * (past - sample.to_f32()));
                 }
             }
-        }
-        leaning
+        });
     }
 }

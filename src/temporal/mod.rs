@@ -135,8 +135,8 @@ impl<S: Sample> Temporal<S> {
     }
 
     /// See [`Looking::lean`].
-    pub fn lean(&self, input: View<'_, S>, share: f32) -> Picture<S> {
-        self.looking.lean(input, share)
+    pub fn lean(&self, input: View<'_, S>, share: f32, leaning: &mut Option<Picture<S>>) {
+        self.looking.lean(input, share, leaning);
     }
 }
 
