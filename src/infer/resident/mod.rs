@@ -28,7 +28,7 @@ use super::provider::Active;
 use super::runtime::Runtime;
 use super::{Cancel, InferError};
 use crate::image::quads::Quads;
-use crate::image::{Size, View, ViewMut, copy, view};
+use crate::image::{Size, View, ViewMut, view};
 use crate::model::contract::Upscaler;
 
 /// Sides of the small picture that the blend is tried on.
@@ -273,7 +273,7 @@ impl<S: TensorSample> Resident<S> {
         let (_, samples) =
             finished.finished.try_extract_tensor::<S>().map_err(|err| failed(one_line(&err)))?;
         let picture = view(samples, size, 3, size.width * 3);
-        copy(picture.ok_or_else(|| failed("it gave no picture".into()))?, output);
+        host::copy_in_bands(picture.ok_or_else(|| failed("it gave no picture".into()))?, output);
         Ok(())
     }
 
