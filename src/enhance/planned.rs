@@ -237,15 +237,17 @@ impl<S: Sample> Ahead<S> {
 
     /// Faces are followed along the motion that steadies.
     fn follow(&mut self, input: View<'_, S>, planned: &Planned<S>) -> Result<Option<Followed>, EnhanceError> {
-        let Some(follower) = &mut self.follower else { return Ok(None) };
-        let given = std::mem::take(&mut self.given);
-        let given = self.takes_faces.then_some(&given[..]);
+        let Self { threads, looking, follower: Some(follower), takes_faces, given, .. } = self else {
+            return Ok(None);
+        };
+        let given = std::mem::take(given);
+        let given = takes_faces.then_some(&given[..]);
         let begins = match planned.look() {
             Look::First { .. } => true,
-            Look::Alone => self.looking.begins_scene(input, &planned.controls.temporal),
+            Look::Alone => threads.run(|| looking.begins_scene(input, &planned.controls.temporal)),
             Look::Repeated | Look::Compared { .. } => false,
         };
-        Ok(Some(follower.follow(input, planned.seen.flow(), begins, given)?))
+        Ok(Some(threads.run(|| follower.follow(input, planned.seen.flow(), begins, given))?))
     }
 
     /// Whether parts of this frame may be left as they were, and what the temporal stage has to know for it.

@@ -5,7 +5,7 @@ use ndarray::parallel::prelude::*;
 use ort::value::DynTensor;
 use rayon::prelude::*;
 
-use crate::image::plane::rows_in_band;
+use crate::image::plane::rows_in_bands;
 use crate::image::quads::Quads;
 use crate::image::{Sample, Size, View, ViewMut, copy, rows};
 use crate::infer::onnx::{TensorSample, one_line};
@@ -27,26 +27,39 @@ pub(super) fn write_samples<S: TensorSample>(picture: View<'_, S>, to: &mut DynT
     Ok(())
 }
 
-/// Maps into a tensor of their size.
-pub(super) fn write_maps(maps: &Quads, to: &mut DynTensor) -> Result<(), String> {
+/// Maps into a tensor of their size, by at most so many threads; 0: as many as there are.
+pub(super) fn write_maps(maps: &Quads, to: &mut DynTensor, threads: usize) -> Result<(), String> {
     let (_, to) = to.try_extract_tensor_mut::<f32>().map_err(|err| one_line(&err))?;
-    if to.len() != maps.size.width * maps.size.height * 4 {
+    let row = maps.size.width * 4;
+    if to.len() != row * maps.size.height {
         return Err("the maps have another size than the input".into());
     }
-    let (row, count) = (maps.size.width * 4, rows_in_band(maps.size));
-    to.par_chunks_mut(row * count).enumerate().for_each(|(band, to)| {
-        for (y, to) in (band * count..).zip(to.chunks_exact_mut(row)) {
-            to.copy_from_slice(maps.row(y).as_flattened());
+    let write = |(y, to): (usize, &mut [f32])| to.copy_from_slice(maps.row(y).as_flattened());
+    match rows_of_a_thread(maps.size, threads) {
+        None => to.chunks_exact_mut(row).enumerate().for_each(write),
+        Some(count) => {
+            let rows = to.par_chunks_exact_mut(row).enumerate();
+            rows.with_min_len(count).for_each(write);
         }
-    });
+    }
     Ok(())
 }
 
-/// As [`copy`], by all threads: of a large picture a copy takes milliseconds.
-pub(super) fn copy_in_bands<S: Sample>(from: View<'_, S>, mut to: ViewMut<'_, S>) {
-    let count = rows_in_band(Size::of(&from));
-    let bands = from.axis_chunks_iter(Axis(0), count).into_par_iter();
-    bands.zip(to.axis_chunks_iter_mut(Axis(0), count)).for_each(|(from, to)| copy(from, to));
+/// As [`copy`], by at most so many threads, for of a large picture a copy takes milliseconds; 0: by as many as there are.
+pub(super) fn copy_by<S: Sample>(threads: usize, from: View<'_, S>, mut to: ViewMut<'_, S>) {
+    match rows_of_a_thread(Size::of(&from), threads) {
+        None => copy(from, to),
+        Some(count) => {
+            let bands = from.axis_chunks_iter(Axis(0), count).into_par_iter();
+            bands.zip(to.axis_chunks_iter_mut(Axis(0), count)).for_each(|(from, to)| copy(from, to));
+        }
+    }
+}
+
+/// How many rows at least are one thread's; `None` where all are.
+fn rows_of_a_thread(size: Size, threads: usize) -> Option<usize> {
+    let most = if threads == 0 { rayon::current_num_threads() } else { threads };
+    Some(rows_in_bands(size, most)).filter(|&count| count < size.height)
 }
 
 /// A history of planes, one after the other, as pixels.

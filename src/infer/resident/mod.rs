@@ -215,11 +215,11 @@ impl<S: TensorSample> Resident<S> {
     /// # Errors
     /// As [`Self::begin`].
     pub fn blend(&mut self, levels: Levels, maps: &Quads, output: ViewMut<'_, S>) -> Result<(), InferError> {
-        let Self { stage: Some(stage), past: Some(past), stop, place, moved, .. } = self else {
+        let Self { stage: Some(stage), past: Some(past), stop, place, moved, options, .. } = self else {
             return self.begin(levels, output);
         };
         let failed = failed(&self.model, stage.large);
-        host::write_maps(maps, &mut stage.maps).map_err(&failed)?;
+        host::write_maps(maps, &mut stage.maps, options.threads).map_err(&failed)?;
         let inputs = [
             (graph::LEVELS, Source::Device(&levels.0)),
             (graphs::PAST, Source::Device(&past.0)),
@@ -273,7 +273,8 @@ impl<S: TensorSample> Resident<S> {
         let (_, samples) =
             finished.finished.try_extract_tensor::<S>().map_err(|err| failed(one_line(&err)))?;
         let picture = view(samples, size, 3, size.width * 3);
-        host::copy_in_bands(picture.ok_or_else(|| failed("it gave no picture".into()))?, output);
+        let picture = picture.ok_or_else(|| failed("it gave no picture".into()))?;
+        host::copy_by(self.options.threads, picture, output);
         Ok(())
     }
 
