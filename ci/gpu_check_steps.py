@@ -173,7 +173,8 @@ class Check:
         with Gpu() as gpu:
             told = self.tool(*words)
         stages = ", ".join(f"{name} {value:.1f}" for name, value in sorted(told["stages_ms"].items()))
-        cells = [f"{1e3 / told['ms']:.1f} frames/s", f"{1e3 / told['bare_ms']:.1f} bare", f"{told['ratio']:.2f}", stages, gpu.told()]
+        cells = [f"{1e3 / told['flowing_ms']:.1f} frames/s", f"{told['ms']:.1f} ms", f"{1e3 / told['bare_ms']:.1f} frames/s"]
+        cells += [f"{told['ratio']:.2f}", stages, gpu.told()]
         self.row(f"{model} {size}, {faces} faces", provider, *cells)
         if faces and not told["restored"]:
             self.wrong(f"{model} {size} on {provider}: none of {faces} faces was restored")
@@ -193,7 +194,7 @@ class Check:
             self.wrong(f"memory grows: process {grown:+.1f} MiB, GPU {more} over {frames} frames")
 
     def table(self) -> str:
-        head = ("what", "provider", "figure", "bare session", "element / bare", "stages, ms a frame", "GPU load, memory")
+        head = ("what", "provider", "figure", "a frame alone", "bare session", "element / bare", "stages, ms a frame", "GPU load, memory")
         lines = ["", f"On {self.about}:", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
         lines += [f"| {' | '.join(row + ('',) * (len(head) - len(row)))} |" for row in self.rows]
         for title, texts in (("Wrong", self.failures), ("Not run", self.left_out)):

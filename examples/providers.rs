@@ -8,7 +8,8 @@
 //! PROVIDER is `cpu` or `cuda:fp16`. FRAMES is a file of pictures of three bytes a pixel in the size given, of which one
 //! after the other is taken; FRAMES-OF-FACES the same in 176x144, each with a face, of which so many are laid over the
 //! picture. `compare` runs bare sessions in turn, `element` the whole element and a bare session of its network, the
-//! first frame of each not counted.
+//! first frame of each not counted: first frame by frame, each waited for (`ms`), then as they come, one looked at while another is
+//! made (`flowing_ms`, and `ratio` to the bare session).
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -193,12 +194,16 @@ fn element(
     );
     let passage = Passage::start(gst_video::VideoFormat::Rgb, size, ("", &element))?;
     let faces_file = file.map(std::fs::read).transpose()?;
-    let (mut alone, mut through, mut ratios, mut resident) = (vec![], vec![], vec![], vec![]);
-    for number in 0..=frames {
+    let draw = |number: usize| -> Result<Picture<u8>> {
         let mut picture = scene(size, number);
         if let Some(bytes) = &faces_file {
             lay_over(&mut picture, &taken(bytes, FACE, number)?, faces);
         }
+        Ok(picture)
+    };
+    let (mut alone, mut through, mut resident) = (vec![], vec![], vec![]);
+    for number in 0..=frames {
+        let picture = draw(number)?;
         let buffer = passage.frame(picture.as_slice().ok_or("a new picture is contiguous")?, number)?;
         let (_, whole) = timed(|| {
             passage.source.push_buffer(buffer)?;
@@ -210,7 +215,6 @@ fn element(
             through.push(ms(whole));
             if let Some((_, bare)) = bare {
                 alone.push(ms(bare));
-                ratios.push(bare.as_secs_f64() / whole.as_secs_f64());
             }
         }
         if number % frames.div_ceil(10).max(1) == 0 {
@@ -222,9 +226,10 @@ fn element(
     let stages: BTreeMap<String, f64> =
         stages.iter().filter_map(|(name, value)| Some((name.to_string(), value.get().ok()?))).collect();
     let restored = stats.get::<gst::Structure>("faces")?.get::<u64>("restored")?;
+    let (flowing, alone) = (flowing(size, frames, &element, draw)?, median(alone));
     let told = json!({
-        "provider": stats.get::<String>("provider")?, "ms": median(through), "bare_ms": median(alone),
-        "ratio": median(ratios), "stages_ms": stages, "restored": restored, "tiles": stats.get::<u64>("tiles")?,
+        "provider": stats.get::<String>("provider")?, "ms": median(through), "bare_ms": alone,
+        "flowing_ms": flowing, "ratio": alone / flowing, "stages_ms": stages, "restored": restored, "tiles": stats.get::<u64>("tiles")?,
         "frames": stats.get::<u64>("frames")?, "resident_mib": resident,
     });
     Ok(told)
@@ -232,6 +237,34 @@ fn element(
 
 /// Frames that are inferred by the bare session, too.
 const BARE: usize = 30;
+/// Frames that flow, at most, after the first ones, which do not count.
+const FLOWING: usize = 60;
+const FIRST: usize = 3;
+
+/// Milliseconds a frame where nobody waits for one before the next goes in.
+fn flowing(
+    size: Size,
+    frames: usize,
+    element: &str,
+    draw: impl Fn(usize) -> Result<Picture<u8>>,
+) -> Result<f64> {
+    let properties = format!("{element} frames-in-flight=1");
+    let passage = Passage::start(gst_video::VideoFormat::Rgb, size, ("", &properties))?;
+    let counted = frames.min(FLOWING);
+    // The last one stays in flight.
+    let buffers = (0..=FIRST + counted).map(|number| {
+        let picture = draw(number)?;
+        passage.frame(picture.as_slice().ok_or("a new picture is contiguous")?, number)
+    });
+    for buffer in buffers.collect::<Result<Vec<_>>>()? {
+        passage.source.push_buffer(buffer)?;
+    }
+    for _ in 0..FIRST {
+        passage.sink.pull_sample()?;
+    }
+    let (_, time) = timed(|| (0..counted).try_for_each(|_| Ok(passage.sink.pull_sample().map(drop)?)))?;
+    Ok(ms(time) / counted as f64)
+}
 
 /// Lays so many copies of a picture over another one, at most four beside each other.
 fn lay_over(picture: &mut Picture<u8>, face: &Picture<u8>, count: usize) {

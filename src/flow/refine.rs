@@ -136,7 +136,8 @@ impl Refinement {
 
     /// Refines a flow in place, the weights computed `iterations` times.
     pub fn run(&mut self, from: &Plane, to: &Plane, u: &mut Plane, v: &mut Plane, iterations: usize) {
-        self.run_in_parts(from, to, u, v, iterations, rows_in_bands(from.size, rayon::current_num_threads()));
+        let rows = rows_in_bands(from.size, rayon::current_num_threads()).max(REACH);
+        self.run_in_parts(from, to, u, v, iterations, rows);
     }
 
     /// As [`Self::run`], with parts of so many rows: an even number, and not fewer than [`REACH`].

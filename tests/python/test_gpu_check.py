@@ -24,7 +24,7 @@ from gpu_check_prepare import CheckError, Place
 NODES = {"describe": "cuda", "nodes": {"CUDAExecutionProvider": 80}}
 COMPARE = {"providers": ["cpu", "cuda"], "ms": [10.0, 1.0], "ratio": 10.0, "psnr": 70.0, "largest": 1}
 ELEMENT = {
-    "provider": "cuda", "ms": 2.0, "bare_ms": 1.5, "ratio": 0.75, "stages_ms": {"upscale": 1.5}, "restored": 9,
+    "provider": "cuda", "ms": 2.0, "flowing_ms": 2.0, "bare_ms": 1.5, "ratio": 0.75, "stages_ms": {"upscale": 1.5}, "restored": 9,
     "tiles": 9, "frames": 9, "resident_mib": [100.0, 300.0, 301.0, 301.0, 302.0, 301.0],
 }
 PLAN = gpu_check.DRY._replace(providers=("cuda",), models=("some",), sizes=("64x48",), faces=(0, 2))
@@ -59,7 +59,7 @@ class Steps(unittest.TestCase):
         for step, row in zip(steps, check.rows):
             self.assertIn(step, row[0])
         lines = [line for line in check.table().splitlines() if line.startswith("|")]
-        self.assertEqual({line.count("|") for line in lines}, {8})
+        self.assertEqual({line.count("|") for line in lines}, {9})
 
     def test_each_thing_that_is_wrong_is_a_failure_of_its_own(self):
         elsewhere = {"CUDAExecutionProvider": 78, "CPUExecutionProvider": 2}
