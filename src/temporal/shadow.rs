@@ -16,12 +16,11 @@ use super::{Controls, Mode, larger, smaller, smooth_step};
 use crate::flow::{self, Estimator, Flow};
 use crate::image::box_filter::{box_row, sums};
 use crate::image::lanes::{LANES, dispatched};
+use crate::image::luma::{LUMA, load_row};
 use crate::image::plane::{Plane, rows_in_band};
 use crate::image::quads::{Quad, Quads, Taps, locate, sample, sample_fourth};
 use crate::image::{Area, Sample, Size, View, Window, rows};
 
-/// Weights of red, green and blue in luma (ITU-R BT.601).
-const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 /// Radius, in pixels, of the square over which residuals are judged.
 const RESIDUAL_RADIUS: usize = 2;
 /// Radius, in pixels, of the square over which motion is averaged.
@@ -546,27 +545,6 @@ pub fn luma<S: Sample>(picture: View<'_, S>) -> Array2<f32> {
         let weighted = LUMA.iter().enumerate().map(|(c, weight)| weight * picture[(at.0, at.1, c)].to_f32());
         level * weighted.sum::<f32>()
     })
-}
-
-/// Luma and colour differences in levels of 0 to 255, and luma once more.
-#[multiversion::multiversion(targets("x86_64+avx2"))]
-fn load_row<S: Sample>(from: &[S], channels: usize, to: &mut [Quad], lumas: &mut [f32]) {
-    match channels {
-        3 => load_channels::<S, 3>(from, to, lumas),
-        _ => load_channels::<S, 4>(from, to, lumas),
-    }
-}
-
-#[inline(always)]
-fn load_channels<S: Sample, const CHANNELS: usize>(from: &[S], to: &mut [Quad], lumas: &mut [f32]) {
-    let level = 255.0 / S::WHITE;
-    for ((from, to), to_luma) in from.as_chunks::<CHANNELS>().0.iter().zip(to).zip(lumas) {
-        let [red, green, blue] =
-            [from[0].to_f32() * level, from[1].to_f32() * level, from[2].to_f32() * level];
-        let luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue;
-        *to = [luma, blue - luma, red - luma, 0.0];
-        *to_luma = luma;
-    }
 }
 
 /// The brightest of a row; of each column, so far.

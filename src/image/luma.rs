@@ -1,0 +1,63 @@
+//! Light and colour apart, as noise and change are told apart in them.
+
+use super::Sample;
+use super::quads::Quad;
+
+/// Weights of red, green and blue in luma (ITU-R BT.601).
+pub const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
+
+/// Luma and colour differences in levels of 0 to 255, and luma once more.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+pub fn load_row<S: Sample>(from: &[S], channels: usize, to: &mut [Quad], lumas: &mut [f32]) {
+    match channels {
+        3 => load_channels::<S, 3>(from, to, lumas),
+        _ => load_channels::<S, 4>(from, to, lumas),
+    }
+}
+
+#[inline(always)]
+fn load_channels<S: Sample, const CHANNELS: usize>(from: &[S], to: &mut [Quad], lumas: &mut [f32]) {
+    let level = 255.0 / S::WHITE;
+    for ((from, to), to_luma) in from.as_chunks::<CHANNELS>().0.iter().zip(to).zip(lumas) {
+        let [red, green, blue] =
+            [from[0].to_f32() * level, from[1].to_f32() * level, from[2].to_f32() * level];
+        let luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue;
+        *to = [luma, blue - luma, red - luma, 0.0];
+        *to_luma = luma;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<S: Sample>(channels: usize) {
+        for width in [1, 2, 7, 8, 9, 33] {
+            let sample = |k: usize| S::from_f32((k * 37 % 256) as f32 / 255.0 * S::WHITE);
+            let from: Vec<S> = (0..width * channels).map(sample).collect();
+            let (mut pixels, mut lumas) = (vec![[f32::NAN; 4]; width], vec![f32::NAN; width]);
+            load_row(&from, channels, &mut pixels, &mut lumas);
+            for (x, (pixel, luma)) in pixels.iter().zip(&lumas).enumerate() {
+                let level =
+                    |c: usize| f64::from(from[x * channels + c].to_f32()) * 255.0 / f64::from(S::WHITE);
+                let [red, green, blue] = [0, 1, 2].map(level);
+                let light = 0.299 * red + 0.587 * green + 0.114 * blue;
+                for (found, wanted) in pixel.iter().zip([light, blue - light, red - light, 0.0]) {
+                    assert!(
+                        (f64::from(*found) - wanted).abs() < 1e-3,
+                        "{width} {channels} at {x}: {pixel:?}"
+                    );
+                }
+                assert_eq!(luma.to_bits(), pixel[0].to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_is_its_luma_and_how_far_blue_and_red_are_from_it() {
+        for channels in [3, 4] {
+            check::<u8>(channels);
+            check::<u16>(channels);
+        }
+    }
+}
