@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{BufRead, BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use gstfacesr::enhance::{Controls, Enhancer, Residency, Settings};
+use gstfacesr::enhance::{Controls, Enhancer, Settings};
 use gstfacesr::face;
 use gstfacesr::image::{Size, view, view_mut};
 use gstfacesr::infer::onnx::Options;
@@ -96,13 +96,8 @@ fn settings(model: &str, temporal: Mode, faces: face::Mode) -> Settings {
         model: Some(model.into()),
         factor: Some(2.0),
         options: Options { choice: Choice::Only(Provider::Cpu), threads: 1, ..Options::default() },
-        runtime: None,
-        beside: None,
-        tile_size: 0,
-        tile_overlap: 0,
-        memory_limit: 2048 << 20,
         temporal,
-        residency: Residency::Auto,
         faces: face::Settings { mode: faces, ..face::Settings::default() },
+        ..Settings::default()
     }
 }

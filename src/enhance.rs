@@ -58,6 +58,28 @@ pub struct Settings {
     pub faces: face::Settings,
 }
 
+/// MiB that a run of the network may take. A fixed figure, so that the tiles, and with them the result, do not depend on
+/// the machine.
+pub const MEMORY_LIMIT: usize = 2048;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            model: None,
+            factor: None,
+            options: Options::default(),
+            runtime: None,
+            beside: None,
+            tile_size: 0,
+            tile_overlap: 0,
+            memory_limit: MEMORY_LIMIT << 20,
+            temporal: temporal::Mode::default(),
+            residency: Residency::default(),
+            faces: face::Settings::default(),
+        }
+    }
+}
+
 /// How much is done for a frame, from all to least: video that does not wait gets what there is time for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effort {

@@ -15,13 +15,7 @@ const SMALL: Size = Size { width: 322, height: 242 };
 fn settings(temporal: Mode, residency: Residency) -> Settings {
     Settings {
         model: Some("models/tiny/nearest-x2.onnx".into()),
-        factor: None,
         options: Options { choice: Choice::Only(Provider::Cpu), threads: 1, ..Options::default() },
-        runtime: None,
-        beside: None,
-        tile_size: 0,
-        tile_overlap: 0,
-        memory_limit: 1 << 31,
         temporal,
         residency,
         faces: face::Settings {
@@ -29,6 +23,7 @@ fn settings(temporal: Mode, residency: Residency) -> Settings {
             source: face::Source::Meta,
             ..face::Settings::default()
         },
+        ..Settings::default()
     }
 }
 

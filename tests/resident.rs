@@ -282,16 +282,11 @@ fn shot<S: Sample>(size: Size, frame: usize) -> Picture<S> {
 fn settings(model: &str, residency: Residency, temporal: Mode) -> Settings {
     Settings {
         model: Some(format!("models/tiny/{model}.onnx")),
-        factor: None,
         options: options(),
-        runtime: None,
-        beside: None,
-        tile_size: 0,
-        tile_overlap: 0,
-        memory_limit: 1 << 31,
         temporal,
         residency,
         faces: face::Settings { mode: face::Mode::Off, ..face::Settings::default() },
+        ..Settings::default()
     }
 }
 

@@ -3,10 +3,9 @@
 use std::error::Error;
 use std::path::Path;
 
-use gstfacesr::enhance::{Controls, Enhancer, Residency, Settings};
+use gstfacesr::enhance::{Controls, Enhancer, Settings};
 use gstfacesr::face;
 use gstfacesr::image::{Picture, Size};
-use gstfacesr::infer::onnx::Options;
 use gstfacesr::temporal;
 use ndarray::{Axis, concatenate};
 
@@ -25,17 +24,9 @@ pub fn table(media: &Path, restorer: &str) -> Result<(), Box<dyn Error>> {
     for (what, picture, most) in [("nobody", &nobody, 100), ("a crowd", &crowd, 16), ("a crowd", &crowd, 100)]
     {
         let settings = Settings {
-            model: None,
-            factor: None,
-            options: Options::default(),
-            runtime: None,
-            beside: None,
-            tile_size: 0,
-            tile_overlap: 0,
-            memory_limit: 1 << 32,
             temporal: temporal::Mode::Off,
-            residency: Residency::Auto,
             faces: face::Settings { model: restorer.into(), most, ..face::Settings::default() },
+            ..Settings::default()
         };
         let mut enhancer = Enhancer::<u8>::open(&settings)?;
         let mut made = picture.clone();

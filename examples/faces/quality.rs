@@ -76,15 +76,9 @@ impl Stage {
         let settings = enhance::Settings {
             model: Some(format!("span-x{scale}")),
             factor: Some(scale as f64),
-            options: Options::default(),
-            runtime: None,
-            beside: None,
-            tile_size: 0,
-            tile_overlap: 0,
-            memory_limit: 1 << 32,
             temporal: if steadies { temporal::Mode::Balanced } else { temporal::Mode::Off },
-            residency: enhance::Residency::Auto,
             faces: Settings { mode, model: restorer.into(), ..Settings::default() },
+            ..enhance::Settings::default()
         };
         Ok(Self { enhancer: Enhancer::open(&settings)?, scale, controls })
     }

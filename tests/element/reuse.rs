@@ -131,16 +131,11 @@ fn what_the_budget_leaves_out_is_stood_in_for_and_told_and_never_what_was_in_the
         let run = |rubbish: u8, budget: f32| {
             let settings = Settings {
                 model: Some(tiny("nearest-x2")),
-                factor: None,
                 options: Options { choice: Choice::Only(Provider::Cpu), ..Options::default() },
-                runtime: None,
-                beside: None,
-                tile_size: 0,
-                tile_overlap: 0,
-                memory_limit: 1 << 30,
                 temporal: Mode::Balanced,
                 residency: Residency::Never,
                 faces: face::Settings { mode: face::Mode::Off, ..face::Settings::default() },
+                ..Settings::default()
             };
             let mut enhancer = Enhancer::<u8>::open(&settings).unwrap();
             if by == Effort::Light {

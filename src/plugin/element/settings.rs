@@ -169,9 +169,8 @@ impl From<ExecutionProvider> for Choice {
     }
 }
 
-/// Default of `memory-limit`, MiB. A fixed figure, so that the tiles, and with them the
-/// result, do not depend on the machine.
-pub const MEMORY_LIMIT: u32 = 2048;
+/// Default of `memory-limit`, MiB.
+pub const MEMORY_LIMIT: u32 = enhance::MEMORY_LIMIT as u32;
 
 /// Default of `scene-cut-threshold`, the detector's own.
 pub const SCENE_CUT_THRESHOLD: f64 = 0.7;
