@@ -9,6 +9,7 @@ use super::threads::Threads;
 use super::{Effort, EnhanceError, Report, StoodIn, stand_in};
 use crate::face::crop::{Frame, Source};
 use crate::face::{FaceReport, Restoring};
+use crate::image::luma::colours;
 use crate::image::quads::Quads;
 use crate::image::resample::Resampler;
 use crate::image::{Sample, Size, View, ViewMut, copy, rows, rows_mut};
@@ -16,7 +17,7 @@ use crate::infer::InferError;
 use crate::infer::onnx::TensorSample;
 use crate::infer::resident::Levels;
 use crate::temporal::reuse::Refresh;
-use crate::temporal::{Look, Steadying, shadow};
+use crate::temporal::{Look, Steadying};
 use crate::upscale::{Done, Upscaler};
 
 /// Makes outputs, one after the other, and remembers them.
@@ -53,7 +54,7 @@ impl<S: Sample> Source for BestKnown<'_, S> {
     #[inline]
     fn pixel(&self, x: usize, y: usize) -> [f32; 3] {
         match self.history {
-            Some(history) => shadow::colours(&history.row(y)[x]).map(|level| (level / 255.0).clamp(0.0, 1.0)),
+            Some(history) => colours(&history.row(y)[x]).map(|level| (level / 255.0).clamp(0.0, 1.0)),
             None => self.input.pixel(x, y),
         }
     }

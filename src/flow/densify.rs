@@ -4,8 +4,9 @@ use rayon::prelude::*;
 
 use super::patch::{Fit, SIDE, Sampling};
 use super::search::{Grid, Pair};
+use crate::image::bands::rows_in_band;
 use crate::image::lanes::{Lanes, dispatched};
-use crate::image::plane::{Band, Plane, rows_in_band};
+use crate::image::plane::{Band, Plane};
 
 /// A residual below this many levels counts no more than this: noise decides nothing.
 const SMALLEST_RESIDUAL: f32 = 1.0;

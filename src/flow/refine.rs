@@ -14,8 +14,9 @@ use super::relax::{System, relax};
 use super::scale::slopes;
 use super::weigh::{Equations, weigh};
 use crate::image::Size;
+use crate::image::bands::{rows_in_band, rows_in_bands};
 use crate::image::lanes::{Lanes, dispatched};
-use crate::image::plane::{Plane, rows_in_band, rows_in_bands};
+use crate::image::plane::Plane;
 
 /// Sweeps between two computations of the weights. With five, the error on the Middlebury pairs is
 /// 3 % larger; ten gain only where there is noise.

@@ -4,8 +4,9 @@
 //! too, so that a displacement doubles exactly from one level to the next.
 
 use crate::image::Size;
+use crate::image::bands::rows_in_band;
 use crate::image::lanes::{Lanes, dispatched};
-use crate::image::plane::{Band, Plane, rows_in_band};
+use crate::image::plane::{Band, Plane};
 use rayon::prelude::*;
 
 /// Weights of the differences above and below the middle row, and of the middle row: Scharr's, over

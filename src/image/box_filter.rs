@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
+use super::bands::rows_in_band;
 use super::lanes::{LANES, Lanes, RowMut, dispatched};
-use super::plane::{Plane, rows_in_band};
+use super::plane::Plane;
 
 /// Fills `to` with the means of `from` over squares of `2 * radius + 1` pixels a side, of which the nearest
 /// pixels are repeated beyond the picture. `from` must be extended, `between` is scratch, all three of one

@@ -1,10 +1,12 @@
 //! Light and colour apart, as noise and change are told apart in them.
 
-use super::Sample;
+use ndarray::Array2;
+
 use super::quads::Quad;
+use super::{Sample, View};
 
 /// Weights of red, green and blue in luma (ITU-R BT.601).
-pub const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
+const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 
 /// Luma and colour differences in levels of 0 to 255, and luma once more.
 #[multiversion::multiversion(targets("x86_64+avx2"))]
@@ -25,6 +27,23 @@ fn load_channels<S: Sample, const CHANNELS: usize>(from: &[S], to: &mut [Quad], 
         *to = [luma, blue - luma, red - luma, 0.0];
         *to_luma = luma;
     }
+}
+
+/// Luma of a picture, 0 to 255.
+pub fn luma<S: Sample>(picture: View<'_, S>) -> Array2<f32> {
+    let level = 255.0 / S::WHITE;
+    let (height, width, _) = picture.dim();
+    Array2::from_shape_fn((height, width), |at| {
+        let weighted = LUMA.iter().enumerate().map(|(c, weight)| weight * picture[(at.0, at.1, c)].to_f32());
+        level * weighted.sum::<f32>()
+    })
+}
+
+/// Red, green and blue in levels of 0 to 255, of a pixel of the history.
+pub fn colours(pixel: &Quad) -> [f32; 3] {
+    let [luma, blue, red, _] = *pixel;
+    let [red, blue] = [luma + red, luma + blue];
+    [red, (luma - LUMA[0] * red - LUMA[2] * blue) / LUMA[1], blue]
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! further apart than they are long (padding is never part of a row). The views are
 //! `ndarray`'s, so cutting a tile out of a frame copies nothing.
 
+pub(crate) mod bands;
 pub(crate) mod box_filter;
 pub mod convert;
 pub(crate) mod lanes;

@@ -6,6 +6,7 @@
 
 use rayon::prelude::*;
 
+use super::bands::Rows;
 use super::lanes::{LANES, Lanes, Row, RowMut};
 use super::quads::{FIRST_WITHOUT_FRACTION, Quads, catmull_rom};
 use super::{Sample, Size};
@@ -87,12 +88,7 @@ impl Planar {
         let (stride, width, height) = (self.stride, self.size.width, self.size.height);
         let row = COLOURS * stride;
         let inside = &mut self.samples[BORDER * row..(BORDER + height) * row];
-        inside.par_chunks_mut(row * count).enumerate().map(move |(index, samples)| BandMut {
-            first: index * count,
-            samples,
-            stride,
-            width,
-        })
+        Rows::bands(inside, row, count).map(move |rows| BandMut { rows, stride, width })
     }
 
     /// Repeats the first and the last row in the border. To be called after all rows were written and
@@ -252,24 +248,23 @@ fn range(Lanes([a, b, c, d, e, f, g, h]): Lanes) -> (f32, f32) {
     })
 }
 
-/// Some rows of a picture.
+/// Some rows of a picture, to write; they are counted in the picture.
 pub struct BandMut<'a> {
-    /// Number of the first row.
-    pub first: usize,
-    samples: &'a mut [f32],
+    rows: Rows<'a>,
     stride: usize,
     width: usize,
 }
 
 impl BandMut<'_> {
+    /// Which rows they are.
+    pub fn rows(&self) -> std::ops::Range<usize> {
+        self.rows.range()
+    }
+
     /// The rows.
     pub fn rows_mut(&mut self) -> impl ExactSizeIterator<Item = RowsMut<'_>> {
-        let Self { samples, stride, width, .. } = self;
-        samples.chunks_exact_mut(COLOURS * *stride).map(|samples| RowsMut {
-            samples,
-            stride: *stride,
-            width: *width,
-        })
+        let Self { rows, stride, width } = self;
+        rows.iter_mut().map(|samples| RowsMut { samples, stride: *stride, width: *width })
     }
 }
 

@@ -2,9 +2,9 @@
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder};
-use rayon::prelude::*;
 
 use super::Size;
+use super::bands::{Rows, rows_in_band};
 use super::lanes::{LANES, Row, RowMut};
 
 /// Samples around a plane. A patch may lie outside a picture by its whole side, and a bilinear
@@ -96,15 +96,9 @@ impl Plane {
 
     /// Every row, top to bottom, in bands of `count` rows, for threads.
     pub fn bands_mut(&mut self, count: usize) -> impl IndexedParallelIterator<Item = Band<'_>> {
-        let Self { samples, size, stride } = self;
-        let (stride, width) = (*stride, size.width);
-        let inside = &mut samples[BORDER * stride..(BORDER + size.height) * stride];
-        inside.par_chunks_mut(stride * count).enumerate().map(move |(index, samples)| Band {
-            first: index * count,
-            samples,
-            stride,
-            width,
-        })
+        let (width, height, stride) = (self.size.width, self.size.height, self.stride);
+        let inside = &mut self.samples[BORDER * stride..(BORDER + height) * stride];
+        Rows::bands(inside, stride, count).map(move |rows| Band { rows, width })
     }
 
     /// Takes a picture of the same size, limited to what can be computed with, and fills the border.
@@ -165,41 +159,22 @@ impl Plane {
     }
 }
 
-/// Fewer samples than this are not worth another thread.
-const SMALLEST_BAND: usize = 4096;
-/// Bands of which each thread gets as many: the processor's cores are seldom all free.
-const BANDS_OF_A_THREAD: usize = 2;
-
-/// Rows of a band, so that all threads have something to do. Whatever is computed must not depend on it.
-pub fn rows_in_band(size: Size) -> usize {
-    rows_in_bands(size, BANDS_OF_A_THREAD * rayon::current_num_threads())
-}
-
-/// Rows of a band where there are to be so many bands at most.
-pub fn rows_in_bands(size: Size, most: usize) -> usize {
-    let least = SMALLEST_BAND.div_ceil(size.width.max(1)).max(BORDER);
-    size.height.div_ceil(most.max(1)).max(least).next_multiple_of(2)
-}
-
 /// Some rows of a plane, to write; they are counted in the plane.
 pub struct Band<'a> {
-    first: usize,
-    samples: &'a mut [f32],
-    stride: usize,
+    rows: Rows<'a>,
     width: usize,
 }
 
 impl Band<'_> {
     /// Which rows they are.
     pub fn rows(&self) -> std::ops::Range<usize> {
-        self.first..self.first + self.samples.len() / self.stride
+        self.rows.range()
     }
 
     /// As [`Plane::rest_mut`].
     #[inline(always)]
     pub fn rest_mut(&mut self, x: isize, y: usize) -> &mut [f32] {
-        let row = (y - self.first) * self.stride;
-        &mut self.samples[row..row + self.stride][(x + BORDER as isize) as usize..]
+        &mut self.rows.row_mut(y)[(x + BORDER as isize) as usize..]
     }
 
     /// As [`Plane::row_mut`].
@@ -218,13 +193,12 @@ impl Band<'_> {
 
     /// Every sample, the border too.
     pub fn fill(&mut self, value: f32) {
-        self.samples.fill(value);
+        self.rows.fill(value);
     }
 
     /// Repeats the outermost samples of a row in its border.
     pub fn extend(&mut self, y: usize) {
-        let width = self.width;
-        extend_row(self.rest_mut(-(BORDER as isize), y), width);
+        extend_row(self.rows.row_mut(y), self.width);
     }
 }
 
@@ -236,7 +210,7 @@ fn extend_row(row: &mut [f32], width: usize) {
 
 /// What can be computed with: no NaN, and not too far out.
 #[inline(always)]
-pub fn limited(sample: f32) -> f32 {
+fn limited(sample: f32) -> f32 {
     if sample.is_nan() { 0.0 } else { sample.clamp(-LARGEST, LARGEST) }
 }
 

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::Size;
+use super::bands::Rows;
 use super::lanes::{Lanes, dispatched};
 
 /// A pixel.
@@ -57,15 +58,9 @@ impl Quads {
 
     /// Every row, top to bottom, in bands of `count` rows, for threads.
     pub fn bands_mut(&mut self, count: usize) -> impl IndexedParallelIterator<Item = QuadBand<'_>> {
-        let Self { samples, size, stride } = self;
-        let (stride, width) = (*stride, size.width);
-        let inside = &mut samples[BORDER * stride..(BORDER + size.height) * stride];
-        inside.par_chunks_mut(stride * count).enumerate().map(move |(index, samples)| QuadBand {
-            first: index * count,
-            samples,
-            stride,
-            width,
-        })
+        let (width, height, stride) = (self.size.width, self.size.height, self.stride);
+        let inside = &mut self.samples[BORDER * stride..(BORDER + height) * stride];
+        Rows::bands(inside, stride, count).map(move |rows| QuadBand { rows, width })
     }
 
     /// Repeats the outermost pixels in the border. To be called after writing, before sampling.
@@ -87,23 +82,21 @@ impl Quads {
 
 /// Some rows of a picture, to write; they are counted in the picture.
 pub struct QuadBand<'a> {
-    first: usize,
-    samples: &'a mut [f32],
-    stride: usize,
+    rows: Rows<'a>,
     width: usize,
 }
 
 impl QuadBand<'_> {
     /// Which rows they are.
     pub fn rows(&self) -> std::ops::Range<usize> {
-        self.first..self.first + self.samples.len() / self.stride
+        self.rows.range()
     }
 
     /// As [`Quads::row_mut`].
     #[inline(always)]
     pub fn row_mut(&mut self, y: usize) -> &mut [Quad] {
-        let start = (y - self.first) * self.stride + BORDER * CHANNELS;
-        self.samples[start..start + self.width * CHANNELS].as_chunks_mut().0
+        let samples = BORDER * CHANNELS..(BORDER + self.width) * CHANNELS;
+        self.rows.row_mut(y)[samples].as_chunks_mut().0
     }
 }
 

@@ -5,10 +5,10 @@ use ndarray::parallel::prelude::*;
 
 use super::Mode;
 use super::maps::{MapRow, Maps};
+use crate::image::bands::rows_in_band;
 use crate::image::lanes::{LANES, Lanes, dispatched};
 use crate::image::places::Place;
 use crate::image::planar::{COLOURS, Planar, RowsMut, store};
-use crate::image::plane::rows_in_band;
 use crate::image::quads::{Quad, Quads, catmull_rom};
 use crate::image::{Sample, Size, ViewMut, rows_mut};
 
@@ -162,7 +162,7 @@ fn for_each_row<S: Sample, T: Send>(
     let (channels, count) = (output.dim().2, rows_in_band(history.size));
     let bands = output.axis_chunks_iter_mut(Axis(0), count).into_par_iter();
     bands.zip(history.bands_mut(count)).zip(scratch).for_each(|((mut output, mut band), scratch)| {
-        let first = band.first;
+        let first = band.rows().start;
         for ((y, output), mut row) in (first..).zip(rows_mut(&mut output)).zip(band.rows_mut()) {
             run(scratch, y, &mut row, output, channels);
             row.extend();
@@ -218,7 +218,7 @@ fn differ<S: Sample>(
     let bands = output.axis_chunks_iter_mut(Axis(0), count).into_par_iter();
     let bands = bands.zip(present.bands_mut(count)).zip(difference.bands_mut(count)).zip(scratch);
     bands.for_each(|(((mut output, mut present), mut difference), Scratch { guide, .. })| {
-        let rows = (present.first..).zip(rows_mut(&mut output));
+        let rows = present.rows().zip(rows_mut(&mut output));
         let rows = rows.zip(present.rows_mut()).zip(difference.rows_mut());
         for (((y, output), mut present), mut difference) in rows {
             present.load(output, channels);
@@ -402,7 +402,7 @@ mod tests {
             let guide = MapRow::of_rows([row(0.0), row(0.0), row(0.5), row(speed)]);
             let mut steadied = present.clone();
             steadied.bands_mut(1).for_each(|mut band| {
-                let y = band.first;
+                let y = band.rows().start;
                 for mut rows in band.rows_mut() {
                     guard_row(&difference, y, &guide, &mut rows);
                 }

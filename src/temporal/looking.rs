@@ -6,9 +6,10 @@ use ndarray::parallel::prelude::*;
 
 use super::cut::{self, CutDetector};
 use super::reuse::Refresh;
-use super::shadow::{self, Shadow};
+use super::shadow::Shadow;
 use super::{Controls, Look, Mode};
 use crate::flow::{self, Flow};
+use crate::image::luma::{colours, luma};
 use crate::image::quads::Quads;
 use crate::image::{Area, Picture, Sample, Size, View, Window};
 
@@ -170,7 +171,7 @@ impl<S: Sample> Looking<S> {
     /// Whether an input that is not steadied, [`Look::Alone`], begins a scene.
     pub fn begins_scene(&mut self, input: View<'_, S>, controls: &Controls) -> bool {
         self.cuts.set_threshold(controls.cut_threshold);
-        self.cuts.look(shadow::luma(input).view()).cut
+        self.cuts.look(luma(input).view()).cut
     }
 
     /// Looks at an input, of which an output of size `large` is made, and fills in what is seen of it.
@@ -206,7 +207,7 @@ impl<S: Sample> Looking<S> {
     }
 
     /// What the history holds of the input that was looked at last, at its size: luma and colour differences in levels
-    /// of 0 to 255, see [`shadow::colours`].
+    /// of 0 to 255, see [`colours`].
     pub fn history(&self) -> Option<&Quads> {
         self.shadow.as_ref().filter(|shadow| shadow.has_past()).map(Shadow::past)
     }
@@ -226,7 +227,7 @@ impl<S: Sample> Looking<S> {
         leaning.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(y, row)| {
             let row = row.into_slice().expect("a row of a picture is contiguous");
             for (pixel, past) in row.chunks_exact_mut(channels).zip(shadow.past().row(y)) {
-                for (sample, past) in pixel.iter_mut().zip(shadow::colours(past)) {
+                for (sample, past) in pixel.iter_mut().zip(colours(past)) {
                     let past = past * (S::WHITE / 255.0);
                     *sample = S::from_f32(sample.to_f32() + share * (past - sample.to_f32()));
                 }

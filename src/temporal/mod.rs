@@ -2,14 +2,16 @@
 
 pub mod blend;
 pub mod cut;
+mod estimators;
 mod looking;
 mod maps;
 pub mod noise;
 pub mod parts;
 pub mod reuse;
-pub mod shadow;
+mod shadow;
 mod steadying;
 mod thumbnail;
+mod weighing;
 
 use crate::image::{Area, Picture, Sample, Size, View, ViewMut, Window};
 pub use looking::{Looking, Seen};

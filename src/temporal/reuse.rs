@@ -8,6 +8,7 @@ use super::parts::Grid;
 use super::{larger, smaller, smooth_step};
 use crate::image::box_filter::box_filter;
 use crate::image::lanes::dispatched;
+use crate::image::luma::colours;
 use crate::image::plane::Plane;
 use crate::image::quads::{Quad, Quads};
 use crate::image::{Area, Size, Window};
@@ -446,6 +447,6 @@ dispatched! {
 /// A difference of luma and colour differences as one of red, green and blue.
 #[inline(always)]
 fn in_colours(difference: &Quad) -> Quad {
-    let [red, green, blue] = super::shadow::colours(difference);
+    let [red, green, blue] = colours(difference);
     [red, green, blue, 0.0]
 }

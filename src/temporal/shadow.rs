@@ -7,33 +7,22 @@
 use std::ops::Range;
 
 use ndarray::parallel::prelude::*;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 
+use super::estimators::{Estimators, SMALL};
 use super::noise::{Medians, Noise};
 use super::reuse::{Reuse, STRICTER};
-use super::{Controls, Mode, larger, smaller, smooth_step};
-use crate::flow::{self, Estimator, Flow};
-use crate::image::box_filter::{box_row, sums};
-use crate::image::lanes::{LANES, dispatched};
-use crate::image::luma::{LUMA, load_row};
-use crate::image::plane::{Plane, rows_in_band};
+use super::weighing::{Evidence, Means, Weighing, judge_row, weigh_row};
+use super::{Controls, Mode, larger};
+use crate::flow::Flow;
+use crate::image::bands::rows_in_band;
+use crate::image::lanes::dispatched;
+use crate::image::luma::load_row;
+use crate::image::plane::Plane;
 use crate::image::quads::{Quad, Quads, Taps, locate, sample, sample_fourth};
 use crate::image::{Area, Sample, Size, View, Window, rows};
 
-/// Radius, in pixels, of the square over which residuals are judged.
-const RESIDUAL_RADIUS: usize = 2;
-/// Radius, in pixels, of the square over which motion is averaged.
-const MOTION_RADIUS: usize = 4;
-/// A residual of this many times what noise and tolerance explain begins to be distrusted, and ends it.
-const DISTRUST: (f32, f32) = (1.1, 2.3);
-/// Colour residuals count for this share of their square: noise of chroma that was enlarged comes in spots, which
-/// would pass for changes.
-const SHARE_OF_COLOUR: f32 = 0.5;
-/// Pixels of a picture that is small enough for finer motion.
-const SMALL: usize = 256 * 256;
-/// Pixels of motion per frame that halve the useful length of the history: flow drifts.
-const MOTION_OF_HALF: f32 = 1.0;
 /// How much longer the history of a noisy clip may become.
 const LONGER_IN_NOISE: f32 = 2.0;
 /// A picture has content in rows and columns with a brighter pixel than this many levels; others are bars.
@@ -93,72 +82,18 @@ struct Scratch {
     medians: [Medians; 2],
     /// The brightest luma of each column.
     brightest: Vec<f32>,
-    sums: Vec<f32>,
-    /// Means of a row's residuals and of its motion.
-    mean_residuals: [Vec<[f32; LANES]>; 2],
-    mean_motion: [Vec<[f32; LANES]>; 2],
+    means: Means,
 }
 
 impl Scratch {
     fn new(width: usize) -> Self {
-        let row = || vec![[0.0; LANES]; width.div_ceil(LANES)];
         Self {
             taps: Taps::new(width),
             medians: Default::default(),
             brightest: vec![0.0; width],
-            sums: sums(width),
-            mean_residuals: [row(), row()],
-            mean_motion: [row(), row()],
+            means: Means::new(width),
         }
     }
-
-    /// Fills in the means of a row.
-    fn average(&mut self, y: usize, residuals: &[Plane; 2], motion: &[Plane; 2]) {
-        for (from, to) in residuals.iter().zip(&mut self.mean_residuals) {
-            box_row(from, RESIDUAL_RADIUS, y, &mut self.sums, to);
-        }
-        for (from, to) in motion.iter().zip(&mut self.mean_motion) {
-            box_row(from, MOTION_RADIUS, y, &mut self.sums, to);
-        }
-    }
-}
-
-/// One for clips with noise, where fine levels would follow the noise, and one for the others.
-struct Estimators {
-    noisy: Estimator,
-    clean: Option<Estimator>,
-}
-
-impl Estimators {
-    /// Where a mode asks for nothing finer, levels of more than `most` samples are not searched.
-    fn new(mode: Mode, size: Size, most: usize) -> Self {
-        let preset = |name| flow::preset(name).expect("the preset is in the table");
-        // A level finer than what `Mode` says, where that costs next to nothing.
-        let small = size.width * size.height <= SMALL;
-        let fast = |level| flow::Settings { finest_level: finest_level(size, level, most), ..preset("fast") };
-        let (noisy, clean) = match mode {
-            Mode::Off | Mode::Fast => (fast(if small { 1 } else { 2 }), None),
-            Mode::Balanced => (fast(1), small.then(|| fast(0))),
-            Mode::Quality => (fast(1), Some(preset("quality"))),
-        };
-        Self { noisy: Estimator::new(noisy), clean: clean.map(Estimator::new) }
-    }
-
-    fn flow(&mut self, noisy: bool, from: &Plane, to: &Plane, flow: [&mut Plane; 2]) {
-        let estimator = match &mut self.clean {
-            Some(clean) if !noisy => clean,
-            _ => &mut self.noisy,
-        };
-        estimator
-            .estimate_planes(from, to, flow)
-            .expect("both pictures have the stage's size, which is large enough");
-    }
-}
-
-/// The finest level to search: the one that is wanted, or the first after it of so many samples at most.
-fn finest_level(size: Size, wanted: usize, most: usize) -> usize {
-    let samples = size.width * size.height;
-    (wanted..).find(|level| samples >> (2 * level) <= most).expect("in the end, no sample is left")
 }
 
 impl Shadow {
@@ -406,14 +341,14 @@ impl Shadow {
         let Self { size, residuals, motion, moved, present, past_luma, guide, scratch, shares, .. } = self;
         let bands = present.bands_mut(count).zip(guide.maps.bands_mut(count)).zip(past_luma.bands_mut(count));
         let bands = bands.zip(shares.par_chunks_mut(count)).zip(scratch);
-        bands.for_each(|((((mut present, mut maps), mut luma), shares), scratch)| {
+        bands.for_each(|((((mut present, mut maps), mut luma), shares), Scratch { means, .. })| {
             for (y, sum) in present.rows().zip(shares) {
-                scratch.average(y, residuals, motion);
-                let evidence = Evidence::of(y, *size, scratch, motion, moved);
+                means.fill(y, residuals, motion);
+                let evidence = Evidence::of(y, *size, means, motion, moved);
                 let (present, maps) = (present.row_mut(y), maps.row_mut(y));
                 weigh_row(&evidence, weighing, present, maps);
-                *sum = maps.iter().map(|map| f64::from(map[2])).sum();
-                luma.row_mut(y).iter_mut().zip(present).for_each(|(luma, pixel)| *luma = pixel[0]);
+                *sum = sum_of_shares(maps);
+                take_luma(present, luma.row_mut(y));
                 luma.extend(y);
             }
         });
@@ -435,10 +370,10 @@ impl Shadow {
         let count = self.prepare_bands();
         let Self { size, residuals, motion, moved, guide, scratch, .. } = self;
         let bands = guide.maps.bands_mut(count).zip(reuse.merits_mut().bands_mut(count)).zip(scratch);
-        bands.for_each(|((mut maps, mut merits), scratch)| {
+        bands.for_each(|((mut maps, mut merits), Scratch { means, .. })| {
             for y in maps.rows() {
-                scratch.average(y, residuals, motion);
-                let evidence = Evidence::of(y, *size, scratch, motion, moved);
+                means.fill(y, residuals, motion);
+                let evidence = Evidence::of(y, *size, means, motion, moved);
                 judge_row(&evidence, weighing, &deciding, maps.row_mut(y), merits.row_mut(y));
             }
         });
@@ -446,8 +381,8 @@ impl Shadow {
         for y in 0..self.size.height {
             let (present, maps) = (self.present.row_mut(y), self.guide.maps.row_mut(y));
             reuse.settle_row(y, noise[0], self.moved.row(y), present, maps);
-            self.shares[y] = maps.iter().map(|map| f64::from(map[2])).sum();
-            self.past_luma.row_mut(y).iter_mut().zip(present).for_each(|(luma, pixel)| *luma = pixel[0]);
+            self.shares[y] = sum_of_shares(maps);
+            take_luma(present, self.past_luma.row_mut(y));
         }
         self.past_luma.extend();
         reuse.settled();
@@ -461,90 +396,12 @@ impl Shadow {
     }
 }
 
-/// What weights depend on besides the evidence.
-struct Weighing {
-    strength: f32,
-    /// Frames of history, at most.
-    longest: f32,
-    /// Square of what luma and colour differences may differ by.
-    explained: [f32; 2],
+fn sum_of_shares(maps: &[Quad]) -> f64 {
+    maps.iter().map(|map| f64::from(map[2])).sum()
 }
 
-/// What is known of the pixels of a row.
-struct Evidence<'a> {
-    y: f32,
-    /// Where the picture ends: half a pixel beyond the last column and row.
-    end: [f32; 2],
-    residuals: [&'a [f32]; 2],
-    motion: [&'a [f32]; 2],
-    mean_motion: [&'a [f32]; 2],
-    moved: &'a [Quad],
-}
-
-impl<'a> Evidence<'a> {
-    fn of(y: usize, size: Size, means: &'a Scratch, motion: &'a [Plane; 2], moved: &'a Quads) -> Self {
-        Self {
-            y: y as f32,
-            end: [size.width as f32 - 0.5, size.height as f32 - 0.5],
-            residuals: means.mean_residuals.each_ref().map(|row| row.as_flattened()),
-            motion: motion.each_ref().map(|plane| plane.row(y)),
-            mean_motion: means.mean_motion.each_ref().map(|row| row.as_flattened()),
-            moved: moved.row(y),
-        }
-    }
-
-    /// Of so many pixels, the first: all of them are there, as the compiler then knows.
-    #[inline(always)]
-    fn first(&self, count: usize) -> Self {
-        Self {
-            residuals: self.residuals.map(|row| &row[..count]),
-            motion: self.motion.map(|row| &row[..count]),
-            mean_motion: self.mean_motion.map(|row| &row[..count]),
-            moved: &self.moved[..count],
-            ..*self
-        }
-    }
-
-    /// How far a pixel agrees with the past, where so much is explained: 0 where the past lies outside of the picture.
-    #[inline(always)]
-    fn trust(&self, x: usize, explained: &[f32; 2]) -> f32 {
-        let (at_x, at_y) = (x as f32 + self.motion[0][x], self.y + self.motion[1][x]);
-        let inside = at_x >= -0.5 && at_y >= -0.5 && at_x <= self.end[0] && at_y <= self.end[1];
-        let [luma, colour] = [self.residuals[0][x] / explained[0], self.residuals[1][x] / explained[1]];
-        let worst = larger(luma, SHARE_OF_COLOUR * colour);
-        if inside { 1.0 - smooth_step(DISTRUST, worst.sqrt()) } else { 0.0 }
-    }
-
-    /// What the past is worth at a pixel.
-    #[inline(always)]
-    fn weigh(&self, x: usize, weighing: &Weighing) -> Weight {
-        let trust = self.trust(x, &weighing.explained);
-        let [u, v] = self.mean_motion.map(|row| row[x]);
-        let speed = (u * u + v * v).sqrt();
-        let longest = larger(weighing.longest / (1.0 + speed / MOTION_OF_HALF), 1.0);
-        let length = smaller(self.moved[x][3], longest);
-        let share = weighing.strength * trust * length / (length + 1.0);
-        Weight { trust, length, longest, map: [self.motion[0][x], self.motion[1][x], share, speed] }
-    }
-}
-
-/// What the past is worth at a pixel.
-struct Weight {
-    trust: f32,
-    /// Frames of history, and what they may be at most.
-    length: f32,
-    longest: f32,
-    map: Quad,
-}
-
-/// Luma of a picture, 0 to 255.
-pub fn luma<S: Sample>(picture: View<'_, S>) -> Array2<f32> {
-    let level = 255.0 / S::WHITE;
-    let (height, width, _) = picture.dim();
-    Array2::from_shape_fn((height, width), |at| {
-        let weighted = LUMA.iter().enumerate().map(|(c, weight)| weight * picture[(at.0, at.1, c)].to_f32());
-        level * weighted.sum::<f32>()
-    })
+fn take_luma(pixels: &[Quad], to: &mut [f32]) {
+    to.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = pixel[0]);
 }
 
 /// The brightest of a row; of each column, so far.
@@ -553,13 +410,6 @@ fn find_brightest(row: &[f32], columns: &mut [f32]) -> f32 {
         *column = larger(*column, luma);
         larger(brightest, luma)
     })
-}
-
-/// Red, green and blue in levels of 0 to 255, of a pixel of the history.
-pub fn colours(pixel: &Quad) -> [f32; 3] {
-    let [luma, blue, red, _] = *pixel;
-    let [red, blue] = [luma + red, luma + blue];
-    [red, (luma - LUMA[0] * red - LUMA[2] * blue) / LUMA[1], blue]
 }
 
 dispatched! {
@@ -571,60 +421,6 @@ dispatched! {
             let [l, b, r] = [present[0] - moved[0], present[1] - moved[1], present[2] - moved[2]];
             *luma = l * l;
             *colour = 0.5 * (b * b + r * r);
-        }
-    }
-}
-
-dispatched! {
-    /// The maps of a row, and the row as it goes into the history.
-    fn weigh_row / weigh_row_plain(evidence: &Evidence<'_>, weighing: &Weighing, present: &mut [Quad], maps: &mut [Quad]) {
-        let evidence = evidence.first(present.len());
-        let maps = &mut maps[..present.len()];
-        for (x, pixel) in present.iter_mut().enumerate() {
-            let Weight { trust, length, longest, map } = evidence.weigh(x, weighing);
-            let (share, moved) = (map[2], &evidence.moved[x]);
-            for channel in 0..3 {
-                pixel[channel] += share * (moved[channel] - pixel[channel]);
-            }
-            pixel[3] = smaller(length * trust, longest) + 1.0;
-            maps[x] = map;
-        }
-    }
-}
-
-dispatched! {
-    /// The maps of a row; and its trust, frames of history with what they may be at most, and doubt where `deciding` is
-    /// what may differ.
-    fn judge_row / judge_row_plain(
-        evidence: &Evidence<'_>, weighing: &Weighing, deciding: &[f32; 2], maps: &mut [Quad], merits: &mut [Quad],
-    ) {
-        let evidence = evidence.first(maps.len());
-        let merits = &mut merits[..maps.len()];
-        for (x, to) in maps.iter_mut().enumerate() {
-            let Weight { trust, length, longest, map } = evidence.weigh(x, weighing);
-            *to = map;
-            merits[x] = [trust, length, longest, 1.0 - evidence.trust(x, deciding)];
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn motion_is_looked_for_as_finely_as_wanted_but_never_at_more_samples_than_allowed() {
-        for (width, height) in [(16, 16), (640, 360), (960, 540), (1280, 720), (1920, 1080), (3840, 2160)] {
-            let size = Size::new(width, height);
-            for wanted in 0..4 {
-                assert_eq!(finest_level(size, wanted, usize::MAX), wanted, "{size}");
-                for most in [0, 100, 1 << 14, 1 << 17, 1 << 20] {
-                    let level = finest_level(size, wanted, most);
-                    let samples = |level: usize| (width * height) >> (2 * level);
-                    assert!(level >= wanted && samples(level) <= most, "{size}: {level}");
-                    assert!(level == wanted || samples(level - 1) > most, "{size}: {level} is too coarse");
-                }
-            }
         }
     }
 }

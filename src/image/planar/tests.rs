@@ -13,7 +13,7 @@ fn written(size: Size) -> Planar {
     let mut picture = Planar::new(size);
     picture.samples.fill(f32::NAN);
     picture.bands_mut(5).for_each(|mut band| {
-        let first = band.first;
+        let first = band.rows().start;
         for (y, mut rows) in (first..).zip(band.rows_mut()) {
             for (colour, row) in rows.lanes().into_iter().enumerate() {
                 for (x, sample) in row.as_flattened_mut()[..size.width].iter_mut().enumerate() {
@@ -101,7 +101,7 @@ fn there_and_back<S: Sample>(size: Size, channels: usize) {
     let mut picture = Planar::new(size);
     picture.samples.fill(f32::NAN);
     picture.bands_mut(3).for_each(|mut band| {
-        let first = band.first;
+        let first = band.rows().start;
         for (y, mut rows) in (first..).zip(band.rows_mut()) {
             let from: Vec<S> = (0..size.width * channels)
                 .map(|index| sample(index / channels, y, index % channels))
@@ -147,7 +147,7 @@ fn bands_cover_every_row_once() {
         for count in [1, 2, 5, 16, 100] {
             let mut picture = Planar::new(Size::new(width, height));
             picture.bands_mut(count).for_each(|mut band| {
-                let first = band.first;
+                let first = band.rows().start;
                 for (y, mut rows) in band.rows_mut().enumerate() {
                     let lanes = rows.lanes().into_iter().flatten().flatten();
                     lanes.for_each(|sample| *sample += (first + y + 1) as f32);

@@ -5,7 +5,7 @@ use ndarray::parallel::prelude::*;
 use ort::value::DynTensor;
 use rayon::prelude::*;
 
-use crate::image::plane::rows_in_bands;
+use crate::image::bands::rows_in_bands;
 use crate::image::quads::Quads;
 use crate::image::{Sample, Size, View, ViewMut, copy, rows};
 use crate::infer::onnx::{TensorSample, one_line};
