@@ -74,7 +74,10 @@ mod tests {
         for (width, height) in [(1, 1), (7, 50), (640, 360), (1280, 721), (5000, 3)] {
             for most in [1, 2, 3, 16, 1000] {
                 let count = rows_in_bands(Size::new(width, height), most);
-                assert!(count % 2 == 0 && count >= FEWEST && height.div_ceil(count) <= most, "{count}");
+                assert!(
+                    count.is_multiple_of(2) && count >= FEWEST && height.div_ceil(count) <= most,
+                    "{count}"
+                );
                 let mut samples = vec![0.0; width * height];
                 Rows::bands(&mut samples, width, count).for_each(|mut rows| {
                     for y in rows.range() {
