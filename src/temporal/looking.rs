@@ -207,7 +207,7 @@ impl<S: Sample> Looking<S> {
     }
 
     /// What the history holds of the input that was looked at last, at its size: luma and colour differences in levels
-    /// of 0 to 255, see [`colours`].
+    /// of 0 to 255.
     pub fn history(&self) -> Option<&Quads> {
         self.shadow.as_ref().filter(|shadow| shadow.has_past()).map(Shadow::past)
     }
