@@ -24,15 +24,17 @@ use gstfacesr::image::resample::Resampler;
 use gstfacesr::image::{Picture, Size, view};
 use gstfacesr::infer::Network;
 use gstfacesr::infer::onnx::{OnnxNetwork, Options};
-use gstfacesr::infer::precision::Precision;
-use gstfacesr::infer::provider::{Choice, Provider};
+use gstfacesr::infer::provider::Choice;
 use gstfacesr::infer::runtime;
 use gstfacesr::model::contract::Upscaler;
 use gstfacesr::model::registry;
 
+#[path = "common/named.rs"]
+mod named;
 #[path = "common/passage.rs"]
 mod passage;
 
+use named::parse_provider;
 use passage::Passage;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -72,14 +74,6 @@ fn run() -> Result<Value> {
 fn parse_size(text: &str) -> Result<Size> {
     let (width, height) = text.split_once('x').ok_or("a size is WIDTHxHEIGHT")?;
     Ok(Size::new(width.parse()?, height.parse()?))
-}
-
-/// A provider, a colon and a precision, or the provider alone.
-fn parse_provider(text: &str) -> Result<(Provider, Precision)> {
-    let (name, precision) = text.split_once(':').unwrap_or((text, "fp32"));
-    let provider = Provider::ALL.into_iter().find(|provider| provider.name() == name);
-    let precision = Precision::ALL.into_iter().skip(1).find(|known| known.name() == precision);
-    provider.zip(precision).ok_or_else(|| format!("no provider or precision: {text}").into())
 }
 
 fn load(model: &str, provider: &str) -> Result<OnnxNetwork<u8>> {

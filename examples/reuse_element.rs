@@ -1,7 +1,7 @@
 //! The whole element with outputs used again, beside a bare session of its network, for scripts: answers every line on the
-//! standard input, `WIDTH HEIGHT MODEL PROPERTIES INPUTS`, with a line of JSON.
+//! standard input, `WIDTH HEIGHT MODEL PROVIDER PROPERTIES INPUTS`, with a line of JSON.
 //!
-//! INPUTS is a file of frames of three bytes per pixel, PROPERTIES are those of the element, `NAME=VALUE,NAME=VALUE`. All frames
+//! PROVIDER is `cpu` or `openvino:bf16`. INPUTS is a file of frames of three bytes per pixel, PROPERTIES are those of the element, `NAME=VALUE,NAME=VALUE`. All frames
 //! go through the session and then through a pipeline around the element, twice in turn, with as many threads as there are
 //! cores; the JSON tells the milliseconds of a frame in the mean of both (the first does not count), the share of the picture
 //! that was inferred, and how many faces were restored.
@@ -16,14 +16,17 @@ use gstreamer_video as gst_video;
 use gstfacesr::image::{Size, view};
 use gstfacesr::infer::Network;
 use gstfacesr::infer::onnx::{OnnxNetwork, Options};
-use gstfacesr::infer::provider::{Choice, Provider};
+use gstfacesr::infer::provider::Choice;
 use gstfacesr::infer::runtime;
 use gstfacesr::model::contract::Upscaler;
 use gstfacesr::model::registry;
 
+#[path = "common/named.rs"]
+mod named;
 #[path = "common/passage.rs"]
 mod passage;
 
+use named::parse_provider;
 use passage::Passage;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -31,12 +34,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     gstfacesr::plugin_register_static()?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
-        let [width, height, model, properties, inputs] = line.split_whitespace().collect::<Vec<_>>()[..]
-        else {
-            return Err(format!("not five words: `{line}`").into());
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [width, height, model, provider, properties, inputs] = words[..] else {
+            return Err(format!("not six words: `{line}`").into());
         };
         let size = Size::new(width.parse()?, height.parse()?);
-        println!("{}", compare(size, model, &properties.replace(',', " "), &std::fs::read(inputs)?)?);
+        let frames = std::fs::read(inputs)?;
+        println!("{}", compare(size, (model, provider), &properties.replace(',', " "), &frames)?);
         std::io::stdout().flush()?;
     }
     Ok(())
@@ -45,12 +49,22 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// How often both take their turn.
 const ROUNDS: u32 = 2;
 
-fn compare(size: Size, model: &str, properties: &str, frames: &[u8]) -> Result<String, Box<dyn Error>> {
+fn compare(
+    size: Size,
+    (model, provider): (&str, &str),
+    properties: &str,
+    frames: &[u8],
+) -> Result<String, Box<dyn Error>> {
+    let (provider, precision) = parse_provider(provider)?;
     let file = Upscaler::read(&registry::resolve(model, Some(2.0), None)?)?;
-    let options = Options { choice: Choice::Only(Provider::Cpu), ..Options::default() };
+    let options = Options { choice: Choice::Only(provider), precision, ..Options::default() };
     let mut network = OnnxNetwork::<u8>::load(runtime::load(None, None)?, &file, &options)?;
     let frames: Vec<&[u8]> = frames.chunks_exact(size.width * size.height * 3).collect();
-    let properties = format!("model={model} execution-provider=cpu {properties}");
+    let properties = format!(
+        "model={model} execution-provider={} precision={} {properties}",
+        provider.name(),
+        precision.name()
+    );
     let (mut bare, mut element, mut stats) = (Duration::ZERO, Duration::ZERO, None);
     for _ in 0..ROUNDS {
         let mut started = Instant::now();

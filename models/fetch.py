@@ -41,7 +41,10 @@ WORK_PREFIX = ".fetch-"
 WHEEL_PYTHON = "3.11"
 
 # A folder of the cache for each kind of item; networks go to `models`.
-FOLDERS = {"runtime": "runtime", "openvino": "runtime/openvino", "media": "media"}
+FOLDERS = {"runtime": "runtime", "openvino": "runtime/openvino", "openvino-runtime": "openvino", "media": "media"}
+
+# Kinds that are libraries.
+RUNTIMES = ("runtime", "openvino", "openvino-runtime")
 
 
 class FetchError(Exception):
@@ -373,7 +376,7 @@ def run(arguments: List[str]) -> None:
     for item in chosen:
         if item.opt_in:
             print(f"facesr: {item.name} has a licence of its own: {item.licence}")
-    if platform.system() != "Linux" and any(item.kind in ("runtime", "openvino") for item in chosen):
+    if platform.system() != "Linux" and any(item.kind in RUNTIMES for item in chosen):
         raise FetchError(f"ONNX Runtime is pinned for Linux only, not for {platform.system()}: use --only")
     try:
         missing = [item for item in chosen if not (item.has_build_for(machine) and is_there(item, cache, machine))]

@@ -36,6 +36,12 @@ def processor() -> str:
     return f"{field('model name')}, {os.cpu_count()} threads, {', '.join(has) or 'none of ' + ', '.join(UNITS)}"
 
 
+def runtime(cache: Path) -> Path:
+    """That of `make test-providers` which has OpenVINO for this processor: its plugin is for those of Intel."""
+    is_intel = "GenuineIntel" in Path("/proc/cpuinfo").read_text()
+    return cache / "providers" / ("runtime" if is_intel else "openvino") / "libonnxruntime.so"
+
+
 def frames(clip: Path, to: Path) -> tuple:
     """Writes frames as the tool reads them; gives their size."""
     video = cv2.VideoCapture(str(clip))
@@ -71,6 +77,7 @@ def main() -> None:
     options.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     options.add_argument("--rounds", type=int, default=7)
     options = options.parse_args()
+    os.environ.setdefault("FACESR_ONNXRUNTIME", str(runtime(options.cache)))
     clip = options.clip or options.cache / "media/carphone_pristine.mp4"
     other = f"openvino:{options.precision}"
     print(f"{processor()}\n{clip.name}, fp32 on cpu, {options.precision} on openvino")

@@ -240,6 +240,7 @@ impl Chain {
     }
 
     fn sum(&mut self) {
-        self.node("ReduceSum", &[], vec![integer("keepdims", 0)]);
+        // With dimensions: a number without any OpenVINO leaves to the processor's kernels, to which the picture then goes, too.
+        self.node("ReduceSum", &[], vec![integer("keepdims", 1)]);
     }
 }

@@ -1,6 +1,9 @@
 //! Naming an execution provider to a session, with its settings.
 
-use ort::ep::{CPU, CUDA, ExecutionProvider, ExecutionProviderDispatch, TensorRT};
+use ort::ep::{
+    ArbitrarilyConfigurableExecutionProvider, CPU, CUDA, ExecutionProvider, ExecutionProviderDispatch,
+    OpenVINO, TensorRT,
+};
 use ort::session::builder::SessionBuilder;
 
 use super::accelerator::{self, Surroundings};
@@ -8,7 +11,7 @@ use super::engines::{self, Engine};
 use super::onnx::{Options, one_line};
 use super::precision::{Precision, Units};
 use super::provider::Provider;
-use super::runtime::Runtime;
+use super::runtime::{OpenVino, Runtime};
 
 /// Names the provider to the session, strictly: one that cannot start is an error. Without a
 /// name the runtime would choose devices by a policy of its own.
@@ -63,31 +66,38 @@ pub(super) fn register(
             builder.with_execution_providers(strictly(tensorrt.build()))
         }
         Provider::OpenVino => {
-            runtime.openvino.clone()?;
-            let environment = runtime.environment();
-            let is_ours = |device: &ort::device::Device<'_>| {
-                device.ep().is_ok_and(|name| name == provider.runtime_name())
-                    && device.hardware_device().ty() == ort::memory::DeviceType::CPU
-            };
-            let mut devices: Vec<_> = environment.devices().filter(is_ours).collect();
-            let number = openvino_device(options.device, devices.len())?;
-            // Without a hint it takes bfloat16 where the processor has that.
-            let precise = if options.precision == Precision::Bf16 { OPENVINO_BF16 } else { OPENVINO_FP32 };
-            let config = [("OpenVINOExecutionProvider.load_config".to_string(), precise.to_string())];
-            builder.with_devices([devices.swap_remove(number)], Some(&config))
+            let config = openvino_config(options);
+            match runtime.openvino.as_ref().map_err(String::clone)? {
+                OpenVino::BuiltIn => {
+                    openvino_device(options.device, 1)?;
+                    let openvino = OpenVINO::default().with_device_type("CPU");
+                    let openvino = openvino.with_arbitrary_config("load_config", config);
+                    builder.with_execution_providers(strictly(openvino.build()))
+                }
+                OpenVino::Plugin(_) => {
+                    let environment = runtime.environment();
+                    let is_ours = |device: &ort::device::Device<'_>| {
+                        device.ep().is_ok_and(|name| name == provider.runtime_name())
+                            && device.hardware_device().ty() == ort::memory::DeviceType::CPU
+                    };
+                    let mut devices: Vec<_> = environment.devices().filter(is_ours).collect();
+                    let number = openvino_device(options.device, devices.len())?;
+                    let config = [("OpenVINOExecutionProvider.load_config".to_string(), config)];
+                    builder.with_devices([devices.swap_remove(number)], Some(&config))
+                }
+            }
         }
     };
     registered.map_err(|err| said(provider, options, &err))
 }
 
 /// Whether the runtime was built with a provider, which does not mean that it can start.
-fn is_built_with(provider: Provider) -> bool {
+pub(super) fn is_built_with(provider: Provider) -> bool {
     match provider {
         Provider::Cpu => true,
         Provider::Cuda => CUDA::is_available().unwrap_or(false),
         Provider::TensorRt => TensorRT::is_available().unwrap_or(false),
-        // Never: it comes as a plugin.
-        Provider::OpenVino => false,
+        Provider::OpenVino => OpenVINO::is_available().unwrap_or(false),
     }
 }
 
@@ -95,7 +105,7 @@ fn is_built_with(provider: Provider) -> bool {
 fn openvino_device(device: i32, count: usize) -> Result<usize, String> {
     match usize::try_from(device) {
         _ if count == 0 => Err(
-            "its plugin offers nothing on this processor, only on those of Intel: set execution-provider=cpu"
+            "its plugin offers nothing on this processor, only on those of Intel: run `make openvino` in the source tree for the one that does, or set execution-provider=cpu"
                 .into(),
         ),
         Ok(device) if device < count => Ok(device),
@@ -113,12 +123,38 @@ pub(super) fn said(provider: Provider, options: &Options, error: &ort::Error<imp
 }
 
 /// Device settings of OpenVINO, as the JSON that its provider takes.
-const OPENVINO_FP32: &str = r#"{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}"#;
-const OPENVINO_BF16: &str = r#"{"CPU": {"INFERENCE_PRECISION_HINT": "bf16"}}"#;
+fn openvino_config(options: &Options) -> String {
+    // Without a hint it takes bfloat16 where the processor has that.
+    let precision = if options.precision == Precision::Bf16 { "bf16" } else { "f32" };
+    let threads = match options.threads {
+        0 => String::new(),
+        // The session's own number is for ONNX Runtime's kernels.
+        threads => format!(r#", "INFERENCE_NUM_THREADS": "{threads}""#),
+    };
+    format!(r#"{{"CPU": {{"INFERENCE_PRECISION_HINT": "{precision}"{threads}}}}}"#)
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn openvino_is_told_its_precision_and_its_threads_in_json() {
+        for (precision, hint) in [
+            (Precision::Auto, "f32"),
+            (Precision::Fp32, "f32"),
+            (Precision::Fp16, "f32"),
+            (Precision::Bf16, "bf16"),
+        ] {
+            for (threads, expected) in [(0, None), (1, Some("1")), (24, Some("24"))] {
+                let config = openvino_config(&Options { precision, threads, ..Options::default() });
+                let json: serde_json::Value = serde_json::from_str(&config).unwrap();
+                let cpu = &json["CPU"];
+                assert_eq!(cpu["INFERENCE_PRECISION_HINT"], hint, "{config}");
+                assert_eq!(cpu["INFERENCE_NUM_THREADS"].as_str(), expected, "{config}");
+            }
+        }
+    }
 
     #[test]
     fn a_processor_that_openvino_does_not_offer_is_told_apart_from_one_that_is_not_there() {

@@ -7,6 +7,8 @@ use once_cell::sync::OnceCell;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 
+use super::provider::Provider;
+use super::register::is_built_with;
 use crate::model::registry::cache_dir;
 
 /// Name of the library.
@@ -54,6 +56,15 @@ pub enum RuntimeError {
     },
 }
 
+/// How OpenVINO comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenVino {
+    /// With the runtime, which was built for it. For processors of every make.
+    BuiltIn,
+    /// As a plugin in this file, which offers nothing on processors of other makes than Intel's.
+    Plugin(PathBuf),
+}
+
 /// The runtime of this process.
 #[derive(Debug)]
 pub struct Runtime {
@@ -61,8 +72,8 @@ pub struct Runtime {
     pub path: PathBuf,
     /// What named it, such as `the cache`.
     pub found_by: String,
-    /// `Some` of the plugin's path if OpenVINO is there, `Err` if it is there but refused.
-    pub openvino: Result<PathBuf, String>,
+    /// How OpenVINO is there, or why it is not.
+    pub openvino: Result<OpenVino, String>,
     environment: Environment,
 }
 
@@ -97,9 +108,11 @@ pub struct Candidate {
 
 /// Where `make cuda` leaves the runtime, in the cache.
 const FOR_CUDA: &str = "cuda/onnxruntime/capi";
+/// Where `make openvino` leaves one that was built for OpenVINO.
+const FOR_OPENVINO: &str = "openvino";
 
 /// Where the library is looked for, in order: the property, the environment variables, the
-/// cache of `make` (that for CUDA first), the folder beside the plugin or program, the system.
+/// cache of `make` (those for CUDA and OpenVINO first), the folder beside the plugin or program, the system.
 pub fn candidates(property: Option<&Path>, beside: Option<&Path>) -> Vec<Candidate> {
     let candidate = |path: PathBuf, by: &str, named| Candidate { path, by: by.into(), named };
     let property = property.map(|path| candidate(path.into(), "the property `runtime`", true));
@@ -109,7 +122,7 @@ pub fn candidates(property: Option<&Path>, beside: Option<&Path>) -> Vec<Candida
     });
     let in_cache =
         |folder: &str| Some(candidate(cache_dir()?.join(folder).join(LIBRARY), "the cache", false));
-    let cached = [FOR_CUDA, "runtime"].into_iter().filter_map(in_cache);
+    let cached = [FOR_CUDA, FOR_OPENVINO, "runtime"].into_iter().filter_map(in_cache);
     let beside = beside.map(|dir| candidate(dir.join(LIBRARY), "the folder of the plugin", false));
     let system = [LIBRARY, "libonnxruntime.so.1"].map(|name| candidate(name.into(), "the system", false));
     property.into_iter().chain(variables).chain(cached).chain(beside).chain(system).collect()
@@ -143,7 +156,7 @@ fn find(candidates: &[Candidate]) -> Result<Runtime, RuntimeError> {
         }
         match open(&candidate.path) {
             Ok(environment) => {
-                let openvino = register_openvino(&environment, &candidate.path);
+                let openvino = find_openvino(&environment, &candidate.path);
                 let Candidate { path, by: found_by, .. } = candidate.clone();
                 return Ok(Runtime { path, found_by, openvino, environment });
             }
@@ -184,16 +197,20 @@ fn reason(error: &ort::LoadDynamicError) -> String {
     }
 }
 
-/// OpenVINO comes as a plugin library, looked for in `openvino/` beside the runtime, then where `make openvino` leaves it.
-fn register_openvino(environment: &Environment, library: &Path) -> Result<PathBuf, String> {
+/// Where the runtime was not built for OpenVINO, a plugin library is registered, which is looked for in `openvino/` beside the runtime, then
+/// where `make openvino` leaves it.
+fn find_openvino(environment: &Environment, library: &Path) -> Result<OpenVino, String> {
+    if is_built_with(Provider::OpenVino) {
+        return Ok(OpenVino::BuiltIn);
+    }
     let beside = library.parent().map(Path::to_path_buf);
     let folders = beside.into_iter().chain(cache_dir().map(|dir| dir.join("runtime")));
     let plugin =
         folders.map(|dir| dir.join("openvino").join(OPENVINO_PLUGIN)).find(|plugin| plugin.is_file());
-    let plugin = plugin.ok_or("its plugin is not installed, run `make openvino` in the source tree")?;
+    let plugin = plugin.ok_or("it is not installed, run `make openvino` in the source tree")?;
     let registered = environment.register_ep_library("OpenVINOExecutionProvider", &plugin);
     registered.map_err(|err| super::onnx::one_line(&err))?;
-    Ok(plugin)
+    Ok(OpenVino::Plugin(plugin))
 }
 
 #[cfg(test)]

@@ -61,7 +61,6 @@ class Provider(unittest.TestCase):
     def test_a_machine_without_what_a_provider_needs_is_told_so_and_nothing_is_downloaded(self):
         for provider in ("cuda", "tensorrt"):
             self.refused(provider, "no NVIDIA driver", "libcuda.so.1", "nothing was downloaded")
-        self.refused("openvino", "Intel", "nothing was downloaded")
         self.refused("abacus", "`abacus`", "cuda")
         self.driver(smi="echo no devices; exit 6\n")
         self.refused("cuda", "shows no GPU", "nvidia-smi")
@@ -75,7 +74,6 @@ class Provider(unittest.TestCase):
         self.driver(("libcuda.so.1", "libnvinfer.so.10"))
         for provider in ("", "auto", "cpu", "cuda", "tensorrt"):
             self.assertEqual(self.run_it("check", provider).returncode, 0, provider)
-        self.processor("GenuineIntel")
         self.assertEqual(self.run_it("check", "openvino").returncode, 0)
         # Where there is no nvidia-smi, the library is enough.
         self.program(self.bin / "ldconfig", "")
@@ -87,6 +85,14 @@ class Provider(unittest.TestCase):
             self.assertEqual(self.run_it("check", "cuda", **more).returncode, 0, place)
             library.unlink()
             self.assertEqual(self.run_it("check", "cuda", **more).returncode, 1, place)
+
+    def test_openvino_comes_as_a_plugin_for_processors_of_intel_and_as_a_runtime_for_others(self):
+        for vendor, item in (("GenuineIntel", "openvino"), ("AuthenticAMD", "openvino-runtime"), ("HygonGenuine", "openvino-runtime")):
+            self.processor(vendor)
+            done = self.run_it("fetch", "openvino", str(self.cache))
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            asked = self.said.read_text().splitlines()[-1].split()
+            self.assertEqual(asked[1:], ["--cache", str(self.cache), "--only", item])
 
     def test_what_is_pinned_is_fetched_once_whole_and_again_when_the_pins_change(self):
         self.driver()
