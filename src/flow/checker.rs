@@ -6,7 +6,7 @@
 //! nobody's neighbour.
 
 use crate::image::Size;
-use crate::image::lanes::Row;
+use crate::image::lanes::{LANES, Lanes, Row};
 use crate::image::plane::Plane;
 
 /// Both colours of a plane: red has the sample (0, 0).
@@ -56,6 +56,55 @@ pub fn around(other: &Plane, colour: usize, y: usize, count: usize) -> [Row<'_>;
         &other.lanes(right, y)[..count],
         &other.lanes(0, y - 1)[..count],
         &other.lanes(0, y + 1)[..count],
+    ]
+}
+
+/// What belongs to eight samples, for all samples of both colours: one after the other in a row of a colour, so that all of it is
+/// found at one place.
+#[derive(Clone)]
+pub struct Eights<T> {
+    colours: [Vec<T>; 2],
+    /// Of a row of a colour.
+    count: usize,
+}
+
+impl<T: Clone + Default> Eights<T> {
+    /// Nothing yet, for a plane of this size.
+    pub fn new(size: Size) -> Self {
+        let count = size.width.div_ceil(2).div_ceil(LANES);
+        let colour = || vec![T::default(); count * size.height];
+        Self { colours: [colour(), colour()], count }
+    }
+}
+
+impl<T> Eights<T> {
+    /// Those of a row.
+    #[inline(always)]
+    pub fn row(&self, colour: usize, y: usize) -> &[T] {
+        &self.colours[colour][y * self.count..(y + 1) * self.count]
+    }
+
+    /// As [`Self::row`], to write.
+    #[inline(always)]
+    pub fn row_mut(&mut self, colour: usize, y: usize) -> &mut [T] {
+        &mut self.colours[colour][y * self.count..(y + 1) * self.count]
+    }
+
+    /// A row of both colours, to write: that of the sample at its begin first.
+    #[inline(always)]
+    pub fn rows_mut(&mut self, y: usize) -> [&mut [T]; 2] {
+        let range = y * self.count..(y + 1) * self.count;
+        let [red, black] = self.colours.each_mut().map(|colour| &mut colour[range.clone()]);
+        if first(0, y) == 0 { [red, black] } else { [black, red] }
+    }
+}
+
+/// Every other one of sixteen samples, those that come first and those behind them.
+#[inline(always)]
+pub fn split(Lanes(a): Lanes, Lanes(b): Lanes) -> [Lanes; 2] {
+    [
+        Lanes([a[0], a[2], a[4], a[6], b[0], b[2], b[4], b[6]]),
+        Lanes([a[1], a[3], a[5], a[7], b[1], b[3], b[5], b[7]]),
     ]
 }
 

@@ -9,13 +9,13 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::checker::{Checker, checker, pack, unpack};
+use super::checker::{Checker, checker, pack, split, unpack};
 use super::relax::{System, relax};
 use super::scale::slopes;
-use super::weigh::{Equations, weigh};
+use super::weigh::{Edges, Equations, weigh_row};
 use crate::image::Size;
 use crate::image::bands::{rows_in_band, rows_in_bands};
-use crate::image::lanes::{Lanes, dispatched};
+use crate::image::lanes::{LANES, Lanes, Row, dispatched};
 use crate::image::plane::Plane;
 
 /// Sweeps between two computations of the weights. With five, the error on the Middlebury pairs is
@@ -64,11 +64,10 @@ struct Part {
     own: Range<usize>,
     around: Range<usize>,
     equations: Equations,
+    edges: Edges,
     system: System,
     u: Checker,
     v: Checker,
-    /// Scratch of a row.
-    row: [Plane; 3],
 }
 
 /// Rows that sweeps carry anything across. Even, so that a part's first pixel is a red one.
@@ -78,16 +77,14 @@ impl Part {
     fn new(own: Range<usize>, size: Size) -> Self {
         let around = own.start.saturating_sub(REACH)..(own.end + REACH).min(size.height);
         let part = Size::new(size.width, around.len());
-        let equation = || [checker(part), checker(part), checker(part)];
-        let row = || Plane::new(Size::new(size.width, 1));
         Self {
             own,
             around,
-            equations: [equation(), equation(), equation()],
+            equations: Equations::new(part),
+            edges: Edges::new(part),
             system: System::new(part),
             u: checker(part),
             v: checker(part),
-            row: [row(), row(), row()],
         }
     }
 
@@ -99,9 +96,9 @@ impl Part {
         }
     }
 
-    fn solve(&mut self, width: usize) {
-        weigh(&self.equations, &self.u, &self.v, width, &mut self.system);
-        relax(&self.system, &mut self.u, &mut self.v, SWEEPS);
+    fn solve(&mut self) {
+        let Self { equations, edges, system, u, v, .. } = self;
+        relax(system, [u, v], SWEEPS, |system, [u, v], y| weigh_row(equations, u, v, y, edges, system));
     }
 
     /// Takes rows that are another's own.
@@ -161,7 +158,7 @@ impl Refinement {
             if iteration > 0 {
                 self.exchange();
             }
-            self.parts.par_iter_mut().for_each(|part| part.solve(from.size.width));
+            self.parts.par_iter_mut().for_each(Part::solve);
         }
         for (flow, of) in [(&mut *u, (|part| &part.u) as fn(&Part) -> &Checker), (&mut *v, |part| &part.v)] {
             flow.bands_mut(self.rows_in_part).zip(&self.parts).for_each(|(mut band, part)| {
@@ -233,11 +230,8 @@ impl Refinement {
         parts.par_iter_mut().for_each(|part| {
             part.begin(u, v);
             for (to, y) in part.around.clone().enumerate() {
-                for (term, equation) in terms.iter().zip(&mut part.equations) {
-                    normalise(*term, u, v, inside, y as isize, &mut part.row);
-                    for (row, equation) in part.row.iter().zip(equation) {
-                        pack(row.row(0), to, equation);
-                    }
+                for (number, term) in terms.iter().enumerate() {
+                    normalise(*term, [u, v], inside, y, (number, to), &mut part.equations);
                 }
             }
         });
@@ -258,28 +252,37 @@ fn compare_row(from: &[f32], inside: &[f32], warped: &mut [f32], change: &mut [f
     [sum, count]
 }
 
+/// An equation of eight pixels, of rows of its terms, of the flow, and of what is inside; none beyond the rows.
+#[inline(always)]
+fn normalised(rows: &[Row<'_>; 6], k: usize) -> [Lanes; 3] {
+    let Some(inside) = rows[5].get(k) else { return [Lanes::ZERO; 3] };
+    let (a, b, c) = (Lanes(rows[0][k]), Lanes(rows[1][k]), Lanes(rows[2][k]));
+    let (u, v) = (Lanes(rows[3][k]), Lanes(rows[4][k]));
+    let scale = Lanes(*inside) / (a * a + b * b + Lanes::splat(LEAST_SLOPE * LEAST_SLOPE)).sqrt();
+    [scale * a, scale * b, scale * (c - a * u - b * v)]
+}
+
 dispatched! {
-    /// One row of an equation: about the flow instead of its change, and as long as its slopes.
+    /// Row `y` of an equation, into the equations of that number, at a row of theirs: about the flow instead of its change, and as
+    /// long as its slopes.
     fn normalise / normalise_plain(
-        term: [&Plane; 3], u: &Plane, v: &Plane, inside: &Plane, y: isize, to: &mut [Plane; 3],
+        term: [&Plane; 3], flow: [&Plane; 2], inside: &Plane, y: usize, number_and_row: (usize, usize), equations: &mut Equations,
     ) {
-        let [a, b, c] = term;
-        let a = a.lanes(0, y);
-        let count = a.len();
-        let (b, c) = (&b.lanes(0, y)[..count], &c.lanes(0, y)[..count]);
-        let (u, v) = (&u.lanes(0, y)[..count], &v.lanes(0, y)[..count]);
-        let inside = &inside.lanes(0, y)[..count];
-        let [to_a, to_b, to_c] = to;
-        let to_a = &mut to_a.lanes_mut(0, 0)[..count];
-        let to_b = &mut to_b.lanes_mut(0, 0)[..count];
-        let to_c = &mut to_c.lanes_mut(0, 0)[..count];
-        let least = Lanes::splat(LEAST_SLOPE * LEAST_SLOPE);
-        for k in 0..count {
-            let (a, b, c) = (Lanes(a[k]), Lanes(b[k]), Lanes(c[k]));
-            let scale = Lanes(inside[k]) / (a * a + b * b + least).sqrt();
-            to_a[k] = (scale * a).0;
-            to_b[k] = (scale * b).0;
-            to_c[k] = (scale * (c - a * Lanes(u[k]) - b * Lanes(v[k]))).0;
+        let ((number, to), width) = (number_and_row, inside.size.width);
+        let rows = [term[0], term[1], term[2], flow[0], flow[1], inside].map(|plane| plane.lanes(0, y as isize));
+        let [first, second] = equations.rows_mut(to);
+        for (k, (first, second)) in first.iter_mut().zip(second).enumerate() {
+            let (left, right) = (normalised(&rows, 2 * k), normalised(&rows, 2 * k + 1));
+            let beyond = width.saturating_sub(2 * LANES * k);
+            for part in 0..3 {
+                let [mut even, mut odd] = split(left[part], right[part]);
+                if beyond < 2 * LANES {
+                    even.0[beyond.div_ceil(2)..].fill(0.0);
+                    odd.0[beyond / 2..].fill(0.0);
+                }
+                first.0[number][part] = even;
+                second.0[number][part] = odd;
+            }
         }
     }
 }
@@ -305,7 +308,8 @@ fn warp_row(from: &Plane, y: usize, [u, v]: [&[f32]; 2], to: &mut [f32], inside:
 
 #[cfg(test)]
 mod tests {
-    use super::super::weigh::weigh_plain;
+    use super::super::relax::Pixels;
+    use super::super::weigh::{Terms, weigh_row_plain};
     use super::*;
     use crate::image::plane::tests::{noise, plane};
 
@@ -367,24 +371,35 @@ mod tests {
             work.divide(size, height);
             work.compare(&from, &to, &u, &v);
             work.linearise(&u, &v);
-            let Part { equations, u: split_u, v: split_v, system, .. } = &mut work.parts[0];
-            let mut plain = system.clone();
-            weigh(equations, split_u, split_v, width, system);
-            weigh_plain(equations, split_u, split_v, width, &mut plain);
+            let Part { equations, u: split_u, v: split_v, system, edges, .. } = &mut work.parts[0];
+            let (mut plain, mut plain_edges) = (system.clone(), edges.clone());
+            for y in 0..height {
+                weigh_row(equations, split_u, split_v, y, edges, system);
+                weigh_row_plain(equations, split_u, split_v, y, &mut plain_edges, &mut plain);
+            }
+            let rows = || (0..height).flat_map(|y| [(0, y), (1, y)]);
             let bits = |system: &System| {
-                let parts = system.inverse.iter().chain(&system.known).chain([&system.right, &system.down]);
-                parts
-                    .flatten()
-                    .flat_map(|plane| plane.samples().iter().map(|s| s.to_bits()))
-                    .collect::<Vec<_>>()
+                let pixels = rows().flat_map(|(colour, y)| system.row(colour, y));
+                let figures =
+                    pixels.flat_map(|Pixels { inverse, known, edges }| [&inverse[..], known, edges]);
+                figures.flatten().flat_map(|lanes| lanes.bits()).collect::<Vec<_>>()
             };
             assert_eq!(bits(system), bits(&plain), "{size}");
-            let row = || [Plane::new(size), Plane::new(size), Plane::new(size)];
-            let (mut fast, mut plain) = (row(), row());
+            let (mut fast, mut plain) = (Equations::new(size), Equations::new(size));
             let term = [&work.of_mean.x, &work.of_mean.y, &work.change];
-            normalise(term, &u, &v, &work.inside, 3, &mut fast);
-            normalise_plain(term, &u, &v, &work.inside, 3, &mut plain);
-            assert!(fast.iter().zip(&plain).all(|(fast, plain)| fast.samples() == plain.samples()), "{size}");
+            for number in 0..3 {
+                normalise(term, [&u, &v], &work.inside, 3, (number, 4), &mut fast);
+                normalise_plain(term, [&u, &v], &work.inside, 3, (number, 4), &mut plain);
+            }
+            let bits = |equations: &Equations| {
+                let terms = rows().flat_map(|(colour, y)| equations.row(colour, y));
+                terms
+                    .flat_map(|Terms(terms)| terms.as_flattened())
+                    .flat_map(|lanes| lanes.bits())
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(bits(&fast), bits(&plain), "{size}");
+            assert!(bits(&fast).iter().any(|&bits| bits != 0));
         }
     }
 }

@@ -1,80 +1,87 @@
 //! Successive over-relaxation of the equations of a flow, on the colours of a chessboard.
 
-use super::checker::{Checker, around, checker};
-use crate::image::Size;
+use super::checker::{Checker, Eights, around};
 use crate::image::lanes::{Lanes, dispatched};
 use crate::image::plane::Plane;
 
 /// Over-relaxation: more than 1 is faster, less than 2 is stable. The usual value for this problem.
 const OMEGA: f32 = 1.6;
 
-/// The equations `(A + W) f = b + sum of weights times neighbours` of every pixel, where W is the
+/// The equations `(A + W) f = b + sum of weights times neighbours` of eight pixels, where W is the
 /// sum of the weights of a pixel's four edges.
-#[derive(Clone)]
-pub struct System {
+#[derive(Clone, Copy, Debug)]
+pub struct Pixels {
     /// The inverse of `A + W`: xx, xy, yy.
-    pub inverse: [Checker; 3],
+    pub inverse: [Lanes; 3],
     /// `b`.
-    pub known: [Checker; 2],
-    /// Weight of the edge to the right neighbour; zero in the last column.
-    pub right: Checker,
-    /// Weight of the edge to the neighbour below; zero in the last row.
-    pub down: Checker,
+    pub known: [Lanes; 2],
+    /// Weights of the edges to the left, to the right, up and down.
+    pub edges: [Lanes; 4],
 }
 
-impl System {
-    /// No equations yet.
-    pub fn new(size: Size) -> Self {
-        let new = || checker(size);
-        Self { inverse: [new(), new(), new()], known: [new(), new()], right: new(), down: new() }
+impl Default for Pixels {
+    fn default() -> Self {
+        Self { inverse: [Lanes::ZERO; 3], known: [Lanes::ZERO; 2], edges: [Lanes::ZERO; 4] }
     }
 }
 
-dispatched! {
-    /// Relaxes every pixel `sweeps` times, the red ones before the black ones and both components of
-    /// the flow at once.
-    pub fn relax / relax_plain(system: &System, u: &mut Checker, v: &mut Checker, sweeps: usize) {
-        for colour in [0, 1].repeat(sweeps) {
-            relax_colour(system, u, v, colour);
+/// Of every pixel.
+pub type System = Eights<Pixels>;
+
+/// Relaxes every pixel `sweeps` times, the red ones before the black ones and both components of
+/// the flow at once. `before` writes a row of the system, of a flow that was not relaxed there, before the first sweep comes
+/// to it.
+pub fn relax(
+    system: &mut System,
+    flow: [&mut Checker; 2],
+    sweeps: usize,
+    before: impl FnMut(&mut System, [&Checker; 2], usize),
+) {
+    relax_by(relax_row, system, flow, sweeps, before);
+}
+
+/// As [`relax`], by what relaxes a row of a colour.
+///
+/// A row hears of the next ones only, so half a sweep can follow another one a row behind: what is in the cache is used
+/// by all of them.
+fn relax_by(
+    relax_row: impl Fn(&System, &mut Checker, &mut Checker, usize, usize),
+    system: &mut System,
+    [u, v]: [&mut Checker; 2],
+    sweeps: usize,
+    mut before: impl FnMut(&mut System, [&Checker; 2], usize),
+) {
+    let (height, halves) = (u[0].size.height, 2 * sweeps);
+    for step in 0..height + halves {
+        if step < height {
+            before(system, [u, v], step);
+        }
+        for half in step.saturating_sub(height)..halves.min(step) {
+            relax_row(system, u, v, half % 2, step - half - 1);
         }
     }
 }
 
-#[inline(always)]
-fn relax_colour(system: &System, u: &mut Checker, v: &mut Checker, colour: usize) {
-    let other = 1 - colour;
-    let omega = Lanes::splat(OMEGA);
-    let (own_u, other_u) = own_and_other(u, colour);
-    let (own_v, other_v) = own_and_other(v, colour);
-    for y in 0..own_u.size.height {
-        let row = y as isize;
-        let to_u = own_u.lanes_mut(0, row);
-        let count = to_u.len();
-        let to_v = &mut own_v.lanes_mut(0, row)[..count];
+// A function for a row, and not for all of them: what is written is known to be apart from what is read then.
+dispatched! {
+    /// Relaxes the pixels of a colour in row `y`.
+    fn relax_row / relax_row_plain(system: &System, u: &mut Checker, v: &mut Checker, colour: usize, y: usize) {
+        let omega = Lanes::splat(OMEGA);
+        let (own_u, other_u) = own_and_other(u, colour);
+        let (own_v, other_v) = own_and_other(v, colour);
+        let pixels = system.row(colour, y);
+        let count = pixels.len();
+        let to_u = &mut own_u.lanes_mut(0, y as isize)[..count];
+        let to_v = &mut own_v.lanes_mut(0, y as isize)[..count];
         let near_u = around(other_u, colour, y, count);
         let near_v = around(other_v, colour, y, count);
-        let weights = [
-            around(&system.right[other], colour, y, count)[0],
-            &system.right[colour].lanes(0, row)[..count],
-            around(&system.down[other], colour, y, count)[2],
-            &system.down[colour].lanes(0, row)[..count],
-        ];
-        let [xx, xy, yy] = &system.inverse;
-        let xx = &xx[colour].lanes(0, row)[..count];
-        let xy = &xy[colour].lanes(0, row)[..count];
-        let yy = &yy[colour].lanes(0, row)[..count];
-        let [known_u, known_v] = &system.known;
-        let known_u = &known_u[colour].lanes(0, row)[..count];
-        let known_v = &known_v[colour].lanes(0, row)[..count];
         for k in 0..count {
-            let (mut sum_u, mut sum_v) = (Lanes(known_u[k]), Lanes(known_v[k]));
+            let Pixels { inverse: [xx, xy, yy], known: [mut sum_u, mut sum_v], edges } = pixels[k];
             for side in 0..4 {
-                let weight = Lanes(weights[side][k]);
-                sum_u += weight * Lanes(near_u[side][k]);
-                sum_v += weight * Lanes(near_v[side][k]);
+                sum_u += edges[side] * Lanes(near_u[side][k]);
+                sum_v += edges[side] * Lanes(near_v[side][k]);
             }
             let (u, v) = (Lanes(to_u[k]), Lanes(to_v[k]));
-            let (xx, xy, yy) = (Lanes(xx[k]), Lanes(xy[k]), Lanes(yy[k]));
             to_u[k] = (u + omega * (xx * sum_u + xy * sum_v - u)).0;
             to_v[k] = (v + omega * (xy * sum_u + yy * sum_v - v)).0;
         }
@@ -90,8 +97,10 @@ fn own_and_other(planes: &mut Checker, colour: usize) -> (&mut Plane, &Plane) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::checker::{first, pack, unpack};
+    use super::super::checker::{checker, first, pack, unpack};
     use super::*;
+    use crate::image::Size;
+    use crate::image::lanes::LANES;
     use crate::image::plane::tests::noise;
     use ndarray::Array2;
 
@@ -159,6 +168,28 @@ mod tests {
         }
     }
 
+    impl Equations {
+        /// As [`relax`] takes them.
+        fn packed(&self, size: Size) -> System {
+            let mut system = System::new(size);
+            let [columns, rows] = [size.width, size.height];
+            for (y, colour) in (0..rows).flat_map(|y| [(y, 0), (y, 1)]) {
+                for (k, x) in (first(colour, y)..columns).step_by(2).enumerate() {
+                    let (at, lane) = ([y, x], k % LANES);
+                    let Pixels { inverse, known, edges } = &mut system.row_mut(colour, y)[k / LANES];
+                    let to = inverse.iter_mut().zip(self.inverse(at));
+                    to.for_each(|(to, value)| to.0[lane] = value);
+                    known.iter_mut().zip(&self.known).for_each(|(to, known)| to.0[lane] = known[at]);
+                    let left = if x > 0 { self.right[[y, x - 1]] } else { 0.0 };
+                    let up = if y > 0 { self.down[[y - 1, x]] } else { 0.0 };
+                    let weights = [left, self.right[at], up, self.down[at]];
+                    edges.iter_mut().zip(weights).for_each(|(to, weight)| to.0[lane] = weight);
+                }
+            }
+            system
+        }
+    }
+
     type Solver = fn(&Equations, &mut Array2<f32>, &mut Array2<f32>, usize);
 
     /// Pixel by pixel, as the formulas say.
@@ -181,7 +212,7 @@ mod tests {
         u: &mut Array2<f32>,
         v: &mut Array2<f32>,
         sweeps: usize,
-        relax: impl Fn(&System, &mut Checker, &mut Checker, usize),
+        relax_row: impl Fn(&System, &mut Checker, &mut Checker, usize, usize),
     ) {
         let (height, width) = u.dim();
         let size = Size::new(width, height);
@@ -190,12 +221,9 @@ mod tests {
             field.outer_iter().enumerate().for_each(|(y, row)| pack(row.as_slice().unwrap(), y, &mut to));
             to
         };
-        let inverse = [0, 1, 2]
-            .map(|i| split(&Array2::from_shape_fn((height, width), |(y, x)| equations.inverse([y, x])[i])));
-        let known = [split(&equations.known[0]), split(&equations.known[1])];
-        let system = System { inverse, known, right: split(&equations.right), down: split(&equations.down) };
+        let mut system = equations.packed(size);
         let (mut split_u, mut split_v) = (split(u), split(v));
-        relax(&system, &mut split_u, &mut split_v, sweeps);
+        relax_by(relax_row, &mut system, [&mut split_u, &mut split_v], sweeps, |_, _, _| {});
         for (flow, split) in [(u, &split_u), (v, &split_v)] {
             for (y, mut row) in flow.outer_iter_mut().enumerate() {
                 unpack(split, y, row.as_slice_mut().unwrap());
@@ -204,11 +232,11 @@ mod tests {
     }
 
     fn fast(equations: &Equations, u: &mut Array2<f32>, v: &mut Array2<f32>, sweeps: usize) {
-        packed(equations, u, v, sweeps, relax);
+        packed(equations, u, v, sweeps, relax_row);
     }
 
     fn every_processor(equations: &Equations, u: &mut Array2<f32>, v: &mut Array2<f32>, sweeps: usize) {
-        packed(equations, u, v, sweeps, relax_plain);
+        packed(equations, u, v, sweeps, relax_row_plain);
     }
 
     const SOLVERS: &[(&str, Solver)] =
