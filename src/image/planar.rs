@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::bands::Rows;
-use super::lanes::{LANES, Lanes, Row, RowMut};
+use super::lanes::{LANES, Lanes, Row, RowMut, dispatched};
 use super::quads::{FIRST_WITHOUT_FRACTION, Quads, catmull_rom};
 use super::{Sample, Size};
 
@@ -102,33 +102,54 @@ impl Planar {
         }
     }
 
-    /// Samples the pixels of row `y` from the column `x` on, eight of them, moved by `motion`, by the cubic of Catmull and
-    /// Rom. Positions farther out than a pixel are limited to that; NaN is far out.
+    /// Where the pixels of row `y` from the column `x` on, eight of them, are after a motion. Positions farther out than a pixel
+    /// are limited to that; NaN is far out.
     #[inline(always)]
-    pub fn sample(&self, (x, y): (usize, usize), motion: [Lanes; 2]) -> [Lanes; COLOURS] {
+    pub fn locate(&self, (x, y): (usize, usize), motion: [Lanes; 2]) -> Spots {
         let columns = Lanes::splat(x as i32 as f32) + SIDE_BY_SIDE;
-        let across = Taps::new(columns + motion[0], self.size.width);
-        let down = Taps::new(Lanes::splat(y as i32 as f32) + motion[1], self.size.height);
-        let (left, top) = (across.whole.0[0], down.whole.0[0]);
+        let across = Taps::inside(columns + motion[0], self.size.width);
+        let down = Taps::inside(Lanes::splat(y as i32 as f32) + motion[1], self.size.height);
+        let (taps_across, taps_down) = (Taps::new(across), Taps::new(down));
+        let (left, top) = (taps_across.whole.0[0], taps_down.whole.0[0]);
         let (together_x, together_y) = (SIDE_BY_SIDE + Lanes::splat(left), Lanes::splat(top));
         // Mostly, nothing is apart. Whole numbers of three and more have one representation each.
-        if across.whole.bits() == together_x.bits() && down.whole.bits() == together_y.bits() {
-            let start = self.start(left, top);
-            return self.together::<4, 4>(start, &across.weights(), &down.weights());
+        let apart =
+            taps_across.whole.bits() != together_x.bits() || taps_down.whole.bits() != together_y.bits();
+        if apart {
+            return Spots { across, down, start: 0, kind: Kind::Apart };
         }
-        let (apart_x, apart_y) = (across.whole - together_x, down.whole - together_y);
-        let ((least_x, most_x), (least_y, most_y)) = (range(apart_x), range(apart_y));
-        let start = self.start(left + least_x, top + least_y);
-        let (later_x, later_y) = (apart_x - Lanes::splat(least_x), apart_y - Lanes::splat(least_y));
-        match (most_x - least_x, most_y - least_y) {
-            (0.0, 1.0) => self.together::<4, 5>(start, &across.weights(), &down.later_weights(later_y)),
-            (1.0, 0.0) => self.together::<5, 4>(start, &across.later_weights(later_x), &down.weights()),
-            (1.0, 1.0) => {
-                let weights = (across.later_weights(later_x), down.later_weights(later_y));
-                self.together::<5, 5>(start, &weights.0, &weights.1)
+        let (across, down) = (taps_across.beyond, taps_down.beyond);
+        let still = across == Lanes::ZERO && down == Lanes::ZERO;
+        let kind = if still { Kind::Whole } else { Kind::Together };
+        Spots { across, down, start: self.start(left, top), kind }
+    }
+
+    /// Samples eight pixels by the cubic of Catmull and Rom.
+    #[inline(always)]
+    pub fn sample(&self, spots: &Spots) -> [Lanes; COLOURS] {
+        match spots.kind {
+            Kind::Together => {
+                self.together::<4, 4>(spots.start, &weights(spots.across), &weights(spots.down))
             }
-            _ => self.one_by_one(&across, &down),
+            Kind::Whole => self.second_taps(spots.start),
+            Kind::Apart => {
+                let mut sums = [Lanes::ZERO; COLOURS];
+                sample_apart(self, spots, &mut sums);
+                sums
+            }
         }
+    }
+
+    /// What [`Self::together`] makes of samples that lie on their second taps.
+    #[inline(always)]
+    fn second_taps(&self, start: usize) -> [Lanes; COLOURS] {
+        let mut sums = [Lanes::ZERO; COLOURS];
+        let rows = self.samples[start..].chunks_exact(self.stride).skip(COLOURS);
+        for (row, sum) in rows.zip(&mut sums) {
+            // With the taps beside them, whose weight is nothing, negative zeros become positive ones.
+            *sum += Lanes::load(&row[1..]);
+        }
+        sums
     }
 
     /// Where the taps of a sample begin, of which the second is in this column and row.
@@ -197,6 +218,56 @@ impl Planar {
 /// Eight pixels.
 const SIDE_BY_SIDE: Lanes = Lanes([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
 
+/// Where eight samples are.
+#[derive(Clone, Copy, Debug)]
+pub struct Spots {
+    /// How far they lie beyond the second of their four taps; where they are, counted in the border, if these are apart.
+    across: Lanes,
+    down: Lanes,
+    /// Where the first one's taps begin, if they are side by side.
+    start: usize,
+    kind: Kind,
+}
+
+/// How the taps of eight samples lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Side by side, and the samples on the second ones: what stands still.
+    Whole,
+    /// Side by side.
+    Together,
+    /// Not side by side.
+    Apart,
+}
+
+impl Default for Spots {
+    fn default() -> Self {
+        Self { across: Lanes::ZERO, down: Lanes::ZERO, start: 0, kind: Kind::Apart }
+    }
+}
+
+// A function of its own, so that what mostly happens has the registers for itself.
+dispatched! {
+    /// Samples that are [`Kind::Apart`].
+    fn sample_apart / sample_apart_plain(from: &Planar, spots: &Spots, to: &mut [Lanes; COLOURS]) {
+        let (across, down) = (Taps::new(spots.across), Taps::new(spots.down));
+        let (left, top) = (across.whole.0[0], down.whole.0[0]);
+        let (apart_x, apart_y) = (across.whole - (SIDE_BY_SIDE + Lanes::splat(left)), down.whole - Lanes::splat(top));
+        let ((least_x, most_x), (least_y, most_y)) = (range(apart_x), range(apart_y));
+        let start = from.start(left + least_x, top + least_y);
+        let (later_x, later_y) = (apart_x - Lanes::splat(least_x), apart_y - Lanes::splat(least_y));
+        *to = match (most_x - least_x, most_y - least_y) {
+            (0.0, 1.0) => from.together::<4, 5>(start, &across.weights(), &down.later_weights(later_y)),
+            (1.0, 0.0) => from.together::<5, 4>(start, &across.later_weights(later_x), &down.weights()),
+            (1.0, 1.0) => {
+                let weights = (across.later_weights(later_x), down.later_weights(later_y));
+                from.together::<5, 5>(start, &weights.0, &weights.1)
+            }
+            _ => from.one_by_one(&across, &down),
+        };
+    }
+}
+
 /// Where eight positions lie along an axis.
 struct Taps {
     /// The second of four taps, counted in the border.
@@ -205,30 +276,39 @@ struct Taps {
     beyond: Lanes,
 }
 
+/// Weights of four taps, of which the second lies so far before a sample; the fifth is none.
+#[inline(always)]
+fn weights(t: Lanes) -> [Lanes; 5] {
+    let one = Lanes::splat(1.0);
+    let rest = one - t;
+    let (outer, far) = (Lanes::splat(-0.5) * t * rest, Lanes::splat(1.5) * t);
+    [
+        outer * rest,
+        one + t * t * (far - Lanes::splat(2.5)),
+        t * (Lanes::splat(0.5) + t * (Lanes::splat(2.0) - far)),
+        outer * t,
+        Lanes::ZERO,
+    ]
+}
+
 impl Taps {
+    /// Limits a position to a pixel before the first and one behind the last, and counts it in the border; NaN goes to the first.
     #[inline(always)]
-    fn new(position: Lanes, length: usize) -> Self {
-        // From one pixel before the first to one behind the last; NaN goes to the first.
+    fn inside(position: Lanes, length: usize) -> Lanes {
         let inside = position.max(Lanes::splat(-1.0)).min(Lanes::splat(length as f32));
-        let inside = inside + Lanes::splat(BORDER as f32);
+        inside + Lanes::splat(BORDER as f32)
+    }
+
+    /// Of a position that is counted in the border.
+    #[inline(always)]
+    fn new(inside: Lanes) -> Self {
         let whole = inside.floor();
         Self { whole, beyond: inside - whole }
     }
 
-    /// Of four taps; the fifth is none.
     #[inline(always)]
     fn weights(&self) -> [Lanes; 5] {
-        let t = self.beyond;
-        let one = Lanes::splat(1.0);
-        let rest = one - t;
-        let (outer, far) = (Lanes::splat(-0.5) * t * rest, Lanes::splat(1.5) * t);
-        [
-            outer * rest,
-            one + t * t * (far - Lanes::splat(2.5)),
-            t * (Lanes::splat(0.5) + t * (Lanes::splat(2.0) - far)),
-            outer * t,
-            Lanes::ZERO,
-        ]
+        weights(self.beyond)
     }
 
     /// Of five taps, of which each lane has its own four: the first ones, or the last where it is `later`.

@@ -8,7 +8,7 @@ use super::maps::{MapRow, Maps};
 use crate::image::bands::rows_in_band;
 use crate::image::lanes::{LANES, Lanes, dispatched};
 use crate::image::places::Place;
-use crate::image::planar::{COLOURS, Planar, RowsMut, store};
+use crate::image::planar::{COLOURS, Planar, RowsMut, Spots, store};
 use crate::image::quads::{Quad, Quads, catmull_rom};
 use crate::image::{Sample, Size, ViewMut, rows_mut};
 
@@ -37,6 +37,8 @@ pub struct Blend {
 /// What a thread works with on a band of rows.
 struct Scratch {
     guide: MapRow,
+    /// Where the past of each eight pixels of a row is.
+    spots: Vec<Spots>,
     /// A row of what is handed on.
     added: Vec<Quad>,
 }
@@ -77,7 +79,9 @@ impl Blend {
         self.maps.take(maps);
         let size = self.past.size;
         let Self { scratch, maps: large, .. } = self;
-        let fresh = || Scratch { guide: large.row(), added: vec![[0.0; 4]; maps.size.width] };
+        let spots = vec![Spots::default(); size.width.div_ceil(LANES)];
+        let fresh =
+            || Scratch { guide: large.row(), spots: spots.clone(), added: vec![[0.0; 4]; maps.size.width] };
         scratch.resize_with(size.height.div_ceil(rows_in_band(size)), fresh);
     }
 
@@ -177,10 +181,11 @@ fn blend<S: Sample>(
     output: &mut ViewMut<'_, S>,
     scratch: &mut [Scratch],
 ) {
-    for_each_row(present, output, scratch, |Scratch { guide, .. }, y, present, output, channels| {
+    for_each_row(present, output, scratch, |Scratch { guide, spots, .. }, y, present, output, channels| {
         present.load(output, channels);
         moving.maps.at(y, guide);
-        blend_row(moving, y, guide, present);
+        locate_row(moving, y, guide, spots);
+        blend_row(moving.past, spots, guide, present);
         present.store(channels, output);
     });
 }
@@ -195,15 +200,21 @@ fn blend_parts<S: Sample>(
     scratch: &mut [Scratch],
 ) {
     let unit = S::WHITE / 255.0;
-    for_each_row(present, output, scratch, |Scratch { guide, added }, y, present, output, channels| {
-        present.load(output, channels);
-        moving.maps.at(y, guide);
-        let down = Taken::new(moving.maps.down(y), transfer.size.height);
-        let rows = down.at.map(|y| transfer.row(y));
-        sum_rows(&rows, down.weights.map(|weight| weight * unit), added);
-        blend_row_of_parts(moving, y, guide, added, cubic, present);
-        present.store(channels, output);
-    });
+    for_each_row(
+        present,
+        output,
+        scratch,
+        |Scratch { guide, spots, added }, y, present, output, channels| {
+            present.load(output, channels);
+            moving.maps.at(y, guide);
+            let down = Taken::new(moving.maps.down(y), transfer.size.height);
+            let rows = down.at.map(|y| transfer.row(y));
+            sum_rows(&rows, down.weights.map(|weight| weight * unit), added);
+            locate_row(moving, y, guide, spots);
+            blend_row_of_parts(moving.past, spots, guide, added, cubic, present);
+            present.store(channels, output);
+        },
+    );
 }
 
 /// Reads the output, and fills in how the past differs from it.
@@ -217,13 +228,14 @@ fn differ<S: Sample>(
     let (channels, count) = (output.dim().2, rows_in_band(present.size));
     let bands = output.axis_chunks_iter_mut(Axis(0), count).into_par_iter();
     let bands = bands.zip(present.bands_mut(count)).zip(difference.bands_mut(count)).zip(scratch);
-    bands.for_each(|(((mut output, mut present), mut difference), Scratch { guide, .. })| {
+    bands.for_each(|(((mut output, mut present), mut difference), Scratch { guide, spots, .. })| {
         let rows = present.rows().zip(rows_mut(&mut output));
         let rows = rows.zip(present.rows_mut()).zip(difference.rows_mut());
         for (((y, output), mut present), mut difference) in rows {
             present.load(output, channels);
             moving.maps.at(y, guide);
-            subtract_row(moving, y, guide, &mut present, &mut difference);
+            locate_row(moving, y, guide, spots);
+            subtract_row(moving.past, spots, &mut present, &mut difference);
             difference.extend();
         }
     });
@@ -252,26 +264,28 @@ struct Moving<'a> {
     scale: [f32; 2],
 }
 
-impl Moving<'_> {
-    /// The past where eight pixels are.
-    #[inline(always)]
-    fn moved(&self, at: (usize, usize), [u, v, _, _]: &[Lanes; 4]) -> [Lanes; COLOURS] {
-        let [across, down] = self.scale.map(Lanes::splat);
-        self.past.sample(at, [across * *u, down * *v])
+dispatched! {
+    /// Where the past of a row is. All of a row's first, and then what is there: the processor need not wait for where.
+    fn locate_row / locate_row_plain(moving: &Moving<'_>, y: usize, guide: &MapRow, spots: &mut [Spots]) {
+        let [across, down] = moving.scale.map(Lanes::splat);
+        for (block, spots) in spots.iter_mut().enumerate() {
+            let [u, v, _, _] = guide.of(block);
+            *spots = moving.past.locate((LANES * block, y), [across * u, down * v]);
+        }
     }
 }
 
 dispatched! {
     /// Leans a row on the past by the share of the maps.
-    fn blend_row / blend_row_plain(moving: &Moving<'_>, y: usize, guide: &MapRow, present: &mut RowsMut<'_>) {
+    fn blend_row / blend_row_plain(past: &Planar, spots: &[Spots], guide: &MapRow, present: &mut RowsMut<'_>) {
         let [red, green, blue] = present.lanes();
-        for (block, ((red, green), blue)) in red.iter_mut().zip(green).zip(blue).enumerate() {
-            let x = LANES * block;
-            let maps = guide.of(block);
-            let moved = moving.moved((x, y), &maps);
+        let blocks = red.iter_mut().zip(green).zip(blue);
+        for (block, (((red, green), blue), spots)) in blocks.zip(spots).enumerate() {
+            let moved = past.sample(spots);
+            let share = guide.share(block);
             for (present, moved) in [red, green, blue].into_iter().zip(moved) {
                 let new = Lanes(*present);
-                *present = (new + maps[2] * (moved - new)).0;
+                *present = (new + share * (moved - new)).0;
             }
         }
     }
@@ -294,14 +308,14 @@ dispatched! {
 dispatched! {
     /// As [`blend_row`], exact where nothing of the present counts, and with a difference from `added` added.
     fn blend_row_of_parts / blend_row_of_parts_plain(
-        moving: &Moving<'_>, y: usize, guide: &MapRow, added: &[Quad], cubic: &[Taken], present: &mut RowsMut<'_>,
+        past: &Planar, spots: &[Spots], guide: &MapRow, added: &[Quad], cubic: &[Taken], present: &mut RowsMut<'_>,
     ) {
         let [red, green, blue] = present.lanes();
-        for (block, ((red, green), blue)) in red.iter_mut().zip(green).zip(blue).enumerate() {
+        let blocks = red.iter_mut().zip(green).zip(blue);
+        for (block, (((red, green), blue), spots)) in blocks.zip(spots).enumerate() {
             let x = LANES * block;
-            let maps = guide.of(block);
-            let moved = moving.moved((x, y), &maps);
-            let old = Lanes::splat(1.0) - maps[2];
+            let moved = past.sample(spots);
+            let old = Lanes::splat(1.0) - guide.share(block);
             for ((present, moved), added) in [red, green, blue].into_iter().zip(moved).zip(cubes(added, cubic, x)) {
                 let new = old * (Lanes(*present) - moved);
                 *present = (moved + new + added).0;
@@ -328,12 +342,11 @@ fn cubes(row: &[Quad], cubic: &[Taken], x: usize) -> [Lanes; COLOURS] {
 dispatched! {
     /// What the past is more than the present.
     fn subtract_row / subtract_row_plain(
-        moving: &Moving<'_>, y: usize, guide: &MapRow, present: &mut RowsMut<'_>, difference: &mut RowsMut<'_>,
+        past: &Planar, spots: &[Spots], present: &mut RowsMut<'_>, difference: &mut RowsMut<'_>,
     ) {
         let (present, difference) = (present.lanes(), difference.lanes());
-        for block in 0..present[0].len() {
-            let x = LANES * block;
-            let moved = moving.moved((x, y), &guide.of(block));
+        for (block, spots) in spots.iter().enumerate() {
+            let moved = past.sample(spots);
             for colour in 0..COLOURS {
                 difference[colour][block] = (moved[colour] - Lanes(present[colour][block])).0;
             }

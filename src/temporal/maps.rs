@@ -84,6 +84,12 @@ impl MapRow {
         Self { between: vec![], rows }
     }
 
+    /// The share of the past at eight pixels.
+    #[inline(always)]
+    pub fn share(&self, block: usize) -> Lanes {
+        Lanes(self.rows[2][block])
+    }
+
     /// Each map at eight pixels.
     #[inline(always)]
     pub fn of(&self, block: usize) -> [Lanes; 4] {

@@ -82,7 +82,7 @@ fn eight_samples_are_those_of_pixels_of_four_figures_wherever_they_are() {
                 for x in (0..width).step_by(LANES) {
                     let at = |lane: usize| motion(x + lane, y);
                     let (u, v) = (std::array::from_fn(|k| at(k).0), std::array::from_fn(|k| at(k).1));
-                    let found = planar.sample((x, y), [Lanes(u), Lanes(v)]);
+                    let found = planar.sample(&planar.locate((x, y), [Lanes(u), Lanes(v)]));
                     for (lane, expected) in expected[x..].iter().take(LANES).enumerate() {
                         let found = found.map(|colour| colour.0[lane]);
                         assert_eq!(found[..], expected[..3], "{size}, motion {kind}, {},{y}", x + lane);
@@ -167,7 +167,7 @@ fn samples_have_the_same_bits_on_every_processor() {
     let picture = written(size);
     crate::image::lanes::dispatched! {
         fn sum / sum_plain(picture: &Planar, motion: [Lanes; 2], to: &mut [f32; LANES]) {
-            let [red, green, blue] = picture.sample((16, 8), motion);
+            let [red, green, blue] = picture.sample(&picture.locate((16, 8), motion));
             *to = (red + green * Lanes::splat(3.0) + blue * Lanes::splat(7.0)).0;
         }
     }
