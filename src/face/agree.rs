@@ -1,6 +1,7 @@
 //! What keeps a restored face the person it was: colours and light from the source, its detail as far
 //! as asked, and a measure of how far the two agree.
 
+use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Axis};
 
 use super::crop::{Crop, resized, side};
@@ -30,7 +31,7 @@ pub fn agree(restored: &mut Crop, source: &Crop, fidelity: f32, light: f32) -> f
     let mut off = source - &small;
     let mut broad = off.clone();
     let radius = light * side(source) as f32;
-    broad.axis_iter_mut(Axis(0)).for_each(|plane| soften(plane, radius));
+    broad.axis_iter_mut(Axis(0)).into_par_iter().for_each(|plane| soften(plane, radius));
     off.zip_mut_with(&broad, |off, &broad| *off = broad + fidelity * (*off - broad));
     *restored += &resized(&off, side(restored));
     keep_grey(restored, source);
@@ -69,7 +70,7 @@ fn correlation(one: &Array2<f32>, other: &Array2<f32>, radius: f32) -> f32 {
         soften(broad.view_mut(), radius);
         shapes - broad
     };
-    let (one, other) = (fine(one), fine(other));
+    let (one, other) = rayon::join(|| fine(one), || fine(other));
     let side = one.nrows();
     let middle = side / 4..(3 * side).div_ceil(4);
     let middle = ndarray::s![middle.clone(), middle];

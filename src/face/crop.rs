@@ -3,10 +3,12 @@
 
 use std::ops::Range;
 
-use ndarray::{Array3, ArrayView2, ArrayView3};
+use ndarray::parallel::prelude::*;
+use ndarray::{Array3, ArrayView2, ArrayView3, Axis};
 
 use super::geometry::{Point, Similarity};
-use crate::image::{Sample, View};
+use crate::image::bands::rows_in_band;
+use crate::image::{Sample, Size, View};
 
 /// RGB planes of a square.
 pub type Crop = Array3<f32>;
@@ -226,13 +228,16 @@ pub fn cut_enlarged(source: &impl Source, place: &Similarity, times: Point, side
     let columns = seen(corners.map(|corner| corner.x), width);
     let source = Colours::part(source, columns, seen(corners.map(|corner| corner.y), height));
     let mut crop = Crop::zeros((3, side, side));
-    for y in 0..side {
-        for x in 0..side {
-            let at = place.apply(Point::new(x as f32 + 0.5, y as f32 + 0.5)).times(times);
-            let colour = source.sample(at, across, reduce);
-            (0..3).for_each(|channel| crop[(channel, y, x)] = colour[channel]);
+    let count = rows_in_band(Size::new(side, side));
+    crop.axis_chunks_iter_mut(Axis(1), count).into_par_iter().enumerate().for_each(|(band, mut rows)| {
+        for (y, mut row) in (band * count..).zip(rows.axis_iter_mut(Axis(1))) {
+            for x in 0..side {
+                let at = place.apply(Point::new(x as f32 + 0.5, y as f32 + 0.5)).times(times);
+                let colour = source.sample(at, across, reduce);
+                (0..3).for_each(|channel| row[(channel, x)] = colour[channel]);
+            }
         }
-    }
+    });
     crop
 }
 

@@ -2,12 +2,16 @@
 //! restored crop. Pixels that the mask does not reach are not touched. Of a face larger than the crop, the picture
 //! keeps what is too fine for the crop to hold.
 
+use ndarray::parallel::prelude::*;
+use ndarray::{Axis, Slice};
+
 use super::align::{Window, to_face};
 use super::crop::{Colours, Crop, Frame, cut_enlarged, reduce, side};
 use super::detect::Landmarks;
 use super::geometry::{Point, Similarity};
 use super::mask::{MIDDLE, REACH, mask, smoothstep};
 use super::parse::cover::Cover;
+use crate::image::bands::rows_in_band;
 use crate::image::{Sample, Size, View, ViewMut, rows_mut};
 
 /// Where a crop ends before the mask does, the mask fades over this share of the crop's side.
@@ -44,7 +48,7 @@ pub fn paste<S: Sample>(
     let held =
         (kept > 0.0).then(|| seen_by_crop(&large.view(), &to_crop, to_small, side(restored))).flatten();
     let (restored, held) = (Colours::of(&restored.view()), held.map(|held| Colours::of(&held.view())));
-    for (y, row) in rows_mut(large).enumerate().skip(lines.start).take(lines.len()) {
+    let paste_row = |y: usize, row: &mut [S]| {
         for x in columns.clone() {
             let at = Point::new((x as f32 + 0.5) * to_small.x, (y as f32 + 0.5) * to_small.y);
             let there = to_crop.apply(at);
@@ -63,7 +67,14 @@ pub fn paste<S: Sample>(
                 blend(pixel, colour, weight);
             }
         }
-    }
+    };
+    let count = rows_in_band(Size::new(columns.len(), lines.len()));
+    let mut reached = large.slice_axis_mut(Axis(0), Slice::from(lines.clone()));
+    let bands = reached.axis_chunks_iter_mut(Axis(0), count).into_par_iter().enumerate();
+    bands.for_each(|(band, mut rows)| {
+        let first = lines.start + band * count;
+        (first..).zip(rows_mut(&mut rows)).for_each(|(y, row)| paste_row(y, row));
+    });
 }
 
 /// From points of the small picture to face units, and to the restored crop.
