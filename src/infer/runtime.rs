@@ -225,6 +225,10 @@ mod tests {
         let beside = listed.iter().position(|c| c.path.starts_with("/plugins")).unwrap();
         assert!(listed[beside + 1..].iter().all(|candidate| candidate.by == "the system"));
         assert!(listed[beside..].iter().all(|candidate| !candidate.named));
+        // What was fetched for a purpose comes before what serves without one.
+        let of = |folder: &str| listed.iter().position(|c| c.path.ends_with(Path::new(folder).join(LIBRARY)));
+        let cached = [FOR_CUDA, FOR_OPENVINO, "runtime"].map(|folder| of(folder).expect("it is looked for"));
+        assert!(cached.is_sorted() && cached[2] < beside, "{cached:?}");
     }
 
     #[test]

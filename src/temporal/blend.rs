@@ -79,9 +79,11 @@ impl Blend {
         self.maps.take(maps);
         let size = self.past.size;
         let Self { scratch, maps: large, .. } = self;
-        let spots = vec![Spots::default(); size.width.div_ceil(LANES)];
-        let fresh =
-            || Scratch { guide: large.row(), spots: spots.clone(), added: vec![[0.0; 4]; maps.size.width] };
+        let fresh = || Scratch {
+            guide: large.row(),
+            spots: vec![Spots::default(); size.width.div_ceil(LANES)],
+            added: vec![[0.0; 4]; maps.size.width],
+        };
         scratch.resize_with(size.height.div_ceil(rows_in_band(size)), fresh);
     }
 
