@@ -15,7 +15,7 @@ use super::scale::slopes;
 use super::weigh::{Edges, Equations, weigh_row};
 use crate::image::Size;
 use crate::image::bands::{rows_in_band, rows_in_bands};
-use crate::image::lanes::{LANES, Lanes, Row, dispatched};
+use crate::image::lanes::{Lanes, Row, dispatched};
 use crate::image::plane::Plane;
 
 /// Sweeps between two computations of the weights. With five, the error on the Middlebury pairs is
@@ -43,7 +43,7 @@ impl Slopes {
 
 /// What the refinement of a level works on; nothing in it outlives a run.
 pub struct Refinement {
-    /// 1 where a pixel points into the picture, else 0.
+    /// 1 where a pixel points into the picture, else 0; 0 in the border, so that nothing is said of what lies there.
     inside: Plane,
     mean: Plane,
     change: Plane,
@@ -268,18 +268,13 @@ dispatched! {
     fn normalise / normalise_plain(
         term: [&Plane; 3], flow: [&Plane; 2], inside: &Plane, y: usize, number_and_row: (usize, usize), equations: &mut Equations,
     ) {
-        let ((number, to), width) = (number_and_row, inside.size.width);
+        let (number, to) = number_and_row;
         let rows = [term[0], term[1], term[2], flow[0], flow[1], inside].map(|plane| plane.lanes(0, y as isize));
         let [first, second] = equations.rows_mut(to);
         for (k, (first, second)) in first.iter_mut().zip(second).enumerate() {
             let (left, right) = (normalised(&rows, 2 * k), normalised(&rows, 2 * k + 1));
-            let beyond = width.saturating_sub(2 * LANES * k);
             for part in 0..3 {
-                let [mut even, mut odd] = split(left[part], right[part]);
-                if beyond < 2 * LANES {
-                    even.0[beyond.div_ceil(2)..].fill(0.0);
-                    odd.0[beyond / 2..].fill(0.0);
-                }
+                let [even, odd] = split(left[part], right[part]);
                 first.0[number][part] = even;
                 second.0[number][part] = odd;
             }
@@ -308,9 +303,11 @@ fn warp_row(from: &Plane, y: usize, [u, v]: [&[f32]; 2], to: &mut [f32], inside:
 
 #[cfg(test)]
 mod tests {
+    use super::super::checker::first;
     use super::super::relax::Pixels;
     use super::super::weigh::{Terms, weigh_row_plain};
     use super::*;
+    use crate::image::lanes::LANES;
     use crate::image::plane::tests::{noise, plane};
 
     #[test]
@@ -358,6 +355,44 @@ mod tests {
             for rows in [REACH, REACH + 2, 44, 64] {
                 assert!(refined(rows) == one, "{size} in parts of {rows} rows");
             }
+        }
+    }
+
+    #[test]
+    fn every_pixel_has_the_equations_of_its_own_place_and_none_lies_beyond_the_picture() {
+        for (width, height) in [(16, 16), (17, 16), (31, 18), (33, 21), (50, 17)] {
+            let size = Size::new(width, height);
+            let (from, to) = (noise(size, 1), noise(size, 2));
+            let [u, v] = [3, 4].map(|seed| plane(size, |x, y| noise(size, seed).row(y)[x] / 60.0 - 2.0));
+            let mut work = Refinement::new(size);
+            work.divide(size, height);
+            work.compare(&from, &to, &u, &v);
+            work.linearise(&u, &v);
+            let levels = [&work.of_mean.x, &work.of_mean.y, &work.change];
+            let mut places = 0;
+            for (y, colour) in (0..height).flat_map(|y| [(y, 0), (y, 1)]) {
+                let row = work.parts[0].equations.row(colour, y);
+                for k in 0..row.len() * LANES {
+                    let Terms([found, ..]) = &row[k / LANES];
+                    let x = 2 * k + first(colour, y);
+                    let expected = if x < width {
+                        let [a, b, c] = levels.map(|plane| plane.row(y)[x]);
+                        let scale = work.inside.row(y)[x] / (a * a + b * b + LEAST_SLOPE.powi(2)).sqrt();
+                        places += 1;
+                        [scale * a, scale * b, scale * (c - a * u.row(y)[x] - b * v.row(y)[x])]
+                    } else {
+                        [0.0; 3]
+                    };
+                    for (found, expected) in found.iter().zip(expected) {
+                        let found = found.0[k % LANES];
+                        assert!(
+                            (found - expected).abs() <= 1e-5 * expected.abs(),
+                            "{size} at {x},{y}: {found}, not {expected}"
+                        );
+                    }
+                }
+            }
+            assert_eq!(places, width * height);
         }
     }
 

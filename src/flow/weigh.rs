@@ -233,27 +233,14 @@ mod tests {
                 let down = |(y, x)| edge(flow, (y, x), (y + 1, x));
                 check(&what("right"), &whole(&edges_of.right, size), right);
                 check(&what("down"), &whole(&edges_of.down, size), down);
+                let sides = |(y, x): (usize, usize)| {
+                    let left = if x > 0 { right((y, x - 1)) } else { 0.0 };
+                    let up = if y > 0 { down((y - 1, x)) } else { 0.0 };
+                    [left, right((y, x)), up, down((y, x))]
+                };
                 for (side, part) in ["left", "right", "up", "down"].into_iter().enumerate() {
-                    check(&what(part), &figure(&system, size, |pixels| pixels.edges[side]), |(y, x)| {
-                        match side {
-                            0 => {
-                                if x > 0 {
-                                    right((y, x - 1))
-                                } else {
-                                    0.0
-                                }
-                            }
-                            1 => right((y, x)),
-                            2 => {
-                                if y > 0 {
-                                    down((y - 1, x))
-                                } else {
-                                    0.0
-                                }
-                            }
-                            _ => down((y, x)),
-                        }
-                    });
+                    let found = figure(&system, size, |pixels| pixels.edges[side]);
+                    check(&what(part), &found, |at| sides(at)[side]);
                 }
 
                 // The matrix and the right side of a pixel.
@@ -268,11 +255,7 @@ mod tests {
                 let sum = |at, product: fn([f32; 3]) -> f32| -> f32 {
                     terms(at).iter().map(|(weight, row)| weight * product(*row)).sum()
                 };
-                let edges = |(y, x): (usize, usize)| {
-                    let left = if x > 0 { right((y, x - 1)) } else { 0.0 };
-                    let up = if y > 0 { down((y - 1, x)) } else { 0.0 };
-                    left + right((y, x)) + up + down((y, x)) + LEAST_EDGE
-                };
+                let edges = |at| sides(at).iter().sum::<f32>() + LEAST_EDGE;
                 let matrix = |at| {
                     let [xx, xy, yy] =
                         [sum(at, |[a, ..]| a * a), sum(at, |[a, b, _]| a * b), sum(at, |[_, b, _]| b * b)];
