@@ -1,9 +1,9 @@
 //! The whole element with outputs used again, beside a bare session of its network, for scripts: answers every line on the
 //! standard input, `WIDTH HEIGHT MODEL PROVIDER PROPERTIES INPUTS`, with a line of JSON.
 //!
-//! PROVIDER is `cpu` or `openvino:bf16`. INPUTS is a file of frames of three bytes per pixel, PROPERTIES are those of the element, `NAME=VALUE,NAME=VALUE`. All frames
-//! go through the session and then through a pipeline around the element, twice in turn, with as many threads as there are
-//! cores; the JSON tells the milliseconds of a frame in the mean of both (the first does not count), the share of the picture
+//! PROVIDER is `cpu` or `openvino:bf16`. INPUTS is a file of frames of three bytes per pixel, PROPERTIES are those of the
+//! element, `NAME=VALUE,NAME=VALUE`. All frames go through the session and then through a pipeline around the element, twice
+//! in turn, with as many threads as there are cores; the JSON tells the milliseconds of a frame in the mean of both (the first does not count), the share of the picture
 //! that was inferred, and how many faces were restored.
 
 use std::error::Error;
