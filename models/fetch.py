@@ -337,7 +337,7 @@ def _is_running(process: int) -> bool:
 def _choose(table: Dict[str, Item], only: Optional[List[str]], everything: bool, machine: str) -> List[Item]:
     if only is None:
         # Of the runtimes, one that is there is used: that is for `make openvino` to choose.
-        wanted_extra = lambda item: everything and item.is_network and item.has_build_for(machine)
+        wanted_extra = lambda item: everything and item.kind not in RUNTIMES and item.has_build_for(machine)
         return [item for item in table.values() if not item.opt_in or wanted_extra(item)]
     own = trained_networks()
     unknown = [name for name in only if name not in table and name not in own]

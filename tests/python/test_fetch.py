@@ -281,6 +281,11 @@ class Fetch(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("there is no `nonsense`; there are clips", error)
 
+    def test_no_runtime_comes_with_all_that_would_be_used_instead_of_another(self):
+        chosen = fetch._choose(fetch.read_table(), None, True, "x86_64")
+        self.assertEqual([item.name for item in chosen if item.kind in fetch.RUNTIMES], ["runtime"])
+        self.assertIn("clearreality-x4", [item.name for item in chosen])
+
     def test_opt_in_items_come_only_when_asked_for_and_with_their_licence(self):
         self.table["items"]["clips"]["opt-in"] = True
         self.assertEqual(self.run_main()[0], 0)
