@@ -6,7 +6,7 @@ use divan::Bencher;
 
 use gstfacesr::flow::{Estimator, PRESETS, preset};
 use gstfacesr::image::convert::Coding;
-use gstfacesr::image::quads::Quads;
+use gstfacesr::image::planar::Planar;
 use gstfacesr::image::resample::Resampler;
 use gstfacesr::image::{Picture, Sample, Size};
 use gstfacesr::infer::onnx::{OnnxNetwork, Options, TensorSample};
@@ -160,11 +160,9 @@ fn large_picture_in_graphs<S: TensorSample>(bencher: Bencher) {
 }
 
 /// Maps of a picture that moves by parts of pixels.
-fn drifting() -> Quads {
-    let mut maps = Quads::new(SMALL);
-    for y in 0..SMALL.height {
-        maps.row_mut(y).fill([0.3, -1.4, 0.8, 1.5]);
-    }
+fn drifting() -> Planar<4> {
+    let mut maps = Planar::new(SMALL);
+    maps.fill_with(|_, _| [0.3, -1.4, 0.8, 1.5]);
     maps
 }
 

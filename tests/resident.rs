@@ -5,7 +5,7 @@ use std::path::Path;
 
 use gstfacesr::enhance::{Controls, Effort, Enhancer, Place, Report, Residency, Settings};
 use gstfacesr::face;
-use gstfacesr::image::quads::Quads;
+use gstfacesr::image::planar::Planar;
 use gstfacesr::image::resample::Resampler;
 use gstfacesr::image::{Picture, Sample, Size};
 use gstfacesr::infer::onnx::{OnnxNetwork, Options, TensorSample};
@@ -61,17 +61,15 @@ const MOTIONS: [(&str, Motion); 6] = [
     ("no numbers", |at| [[f32::NAN, 1.0], [0.5, f32::INFINITY], [f32::NEG_INFINITY, 0.0]][at % 3]),
 ];
 
-fn maps(size: Size, motion: Motion, frame: usize) -> Quads {
-    let mut maps = Quads::new(size);
-    for y in 0..size.height {
-        for (x, map) in maps.row_mut(y).iter_mut().enumerate() {
-            let at = (frame * 1009 + y) * 331 + x;
-            let [u, v] = motion(at);
-            // From nothing of the past to nothing but it, both ends included.
-            let share = (random(at + 5) * 1.4 - 0.2).clamp(0.0, 1.0);
-            *map = [u, v, share, random(at + 11) * 3.0];
-        }
-    }
+fn maps(size: Size, motion: Motion, frame: usize) -> Planar<4> {
+    let mut maps = Planar::new(size);
+    maps.fill_with(|x, y| {
+        let at = (frame * 1009 + y) * 331 + x;
+        let [u, v] = motion(at);
+        // From nothing of the past to nothing but it, both ends included.
+        let share = (random(at + 5) * 1.4 - 0.2).clamp(0.0, 1.0);
+        [u, v, share, random(at + 11) * 3.0]
+    });
     maps
 }
 
@@ -107,7 +105,7 @@ impl<S: TensorSample> Both<S> {
         [host, device]
     }
 
-    fn blend(&mut self, input: &Picture<S>, maps: &Quads) -> [Picture<S>; 2] {
+    fn blend(&mut self, input: &Picture<S>, maps: &Planar<4>) -> [Picture<S>; 2] {
         let (mut host, mut device) = (self.picture(), self.picture());
         self.host.run(input.view(), host.view_mut()).unwrap();
         self.blend.blend(maps, &mut host.view_mut());

@@ -138,7 +138,7 @@ impl<S: TensorSample> Device<S> {
             },
             Place::Host => {
                 if let Some(past) = self.resident.take_past()? {
-                    steadying.give_past(small, &past);
+                    steadying.give_past(small, past);
                 }
                 Ok(())
             }

@@ -10,7 +10,7 @@ use super::{Effort, EnhanceError, Report, StoodIn, stand_in};
 use crate::face::crop::{Frame, Source};
 use crate::face::{FaceReport, Restoring};
 use crate::image::luma::colours;
-use crate::image::quads::Quads;
+use crate::image::planar::Planar;
 use crate::image::resample::Resampler;
 use crate::image::{Sample, Size, View, ViewMut, copy, rows, rows_mut};
 use crate::infer::InferError;
@@ -43,7 +43,7 @@ const FADING: f32 = 8.0;
 /// The small picture as it is best known: what the large one was steadied to, where it was.
 struct BestKnown<'a, S> {
     input: Frame<'a, S>,
-    history: Option<&'a Quads>,
+    history: Option<&'a Planar<4>>,
 }
 
 impl<S: Sample> Source for BestKnown<'_, S> {
@@ -54,7 +54,10 @@ impl<S: Sample> Source for BestKnown<'_, S> {
     #[inline]
     fn pixel(&self, x: usize, y: usize) -> [f32; 3] {
         match self.history {
-            Some(history) => colours(&history.row(y)[x]).map(|level| (level / 255.0).clamp(0.0, 1.0)),
+            Some(history) => {
+                let pixel = [0, 1, 2].map(|plane| history.plane(plane, y)[x]);
+                colours(pixel).map(|level| (level / 255.0).clamp(0.0, 1.0))
+            }
             None => self.input.pixel(x, y),
         }
     }

@@ -9,7 +9,7 @@ use super::{Controls, Effort, EnhanceError, Reused, Whole};
 use crate::face::detect::Detection;
 use crate::face::geometry::Rect;
 use crate::face::{FaceReport, Followed, Follower};
-use crate::image::quads::Quads;
+use crate::image::planar::Planar;
 use crate::image::{Area, Picture, Sample, Size, View, Window};
 use crate::temporal::reuse::Refresh;
 use crate::temporal::{self, Look, Looking, Seen};
@@ -30,7 +30,7 @@ pub struct Planned<S> {
     leans: bool,
     followed: Option<Followed>,
     /// The small picture as the past made it better, where a face is to be restored.
-    history: Option<Quads>,
+    history: Option<Planar<4>>,
     has_history: bool,
 }
 
@@ -107,7 +107,7 @@ impl<S: Sample> Planned<S> {
         self.beside = (self.looking + detecting).saturating_sub(waited);
     }
 
-    pub(super) fn history(&self) -> Option<&Quads> {
+    pub(super) fn history(&self) -> Option<&Planar<4>> {
         self.history.as_ref().filter(|_| self.has_history)
     }
 
@@ -226,7 +226,7 @@ impl<S: Sample> Ahead<S> {
     }
 
     /// Copies the history, if there is one.
-    fn remember(&self, to: &mut Option<Quads>) -> bool {
+    fn remember(&self, to: &mut Option<Planar<4>>) -> bool {
         let Some(history) = self.looking.history() else { return false };
         match to {
             Some(to) => to.copy_from(history),

@@ -14,6 +14,9 @@ pub const LANES: usize = 8;
 #[repr(align(32))]
 pub struct Lanes(pub [f32; LANES]);
 
+/// Columns of eight pixels, counted from the first.
+pub const SIDE_BY_SIDE: Lanes = Lanes([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+
 /// Lanes that lie one after the other, as a plane keeps them.
 pub type Row<'a> = &'a [[f32; LANES]];
 /// As [`Row`], to write.
@@ -96,6 +99,12 @@ impl Lanes {
         self.map(f32::abs)
     }
 
+    /// 1 where it is no less than one bound and no more than another, else 0; of NaN 0.
+    #[inline(always)]
+    pub fn is_within(self, from: f32, to: f32) -> Self {
+        self.map(|value| if value >= from && value <= to { 1.0 } else { 0.0 })
+    }
+
     /// The larger ones; of NaN, `other`.
     #[inline(always)]
     pub fn max(self, other: Self) -> Self {
@@ -137,6 +146,13 @@ macro_rules! lanewise {
 }
 
 lanewise!(Add add +, Sub sub -, Mul mul *, Div div /);
+
+impl From<f32> for Lanes {
+    #[inline(always)]
+    fn from(value: f32) -> Self {
+        Self::splat(value)
+    }
+}
 
 impl Neg for Lanes {
     type Output = Self;

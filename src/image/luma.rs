@@ -1,8 +1,10 @@
 //! Light and colour apart, as noise and change are told apart in them.
 
+use std::ops::{Add, Div, Mul, Sub};
+
 use ndarray::Array2;
 
-use super::quads::Quad;
+use super::planar::COLOURS;
 use super::{Sample, View};
 
 /// Weights of red, green and blue in luma (ITU-R BT.601).
@@ -10,7 +12,7 @@ const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 
 /// Luma and colour differences in levels of 0 to 255, and luma once more.
 #[multiversion::multiversion(targets("x86_64+avx2"))]
-pub fn load_row<S: Sample>(from: &[S], channels: usize, to: &mut [Quad], lumas: &mut [f32]) {
+pub fn load_row<S: Sample>(from: &[S], channels: usize, to: [&mut [f32]; COLOURS], lumas: &mut [f32]) {
     match channels {
         3 => load_channels::<S, 3>(from, to, lumas),
         _ => load_channels::<S, 4>(from, to, lumas),
@@ -18,14 +20,17 @@ pub fn load_row<S: Sample>(from: &[S], channels: usize, to: &mut [Quad], lumas: 
 }
 
 #[inline(always)]
-fn load_channels<S: Sample, const CHANNELS: usize>(from: &[S], to: &mut [Quad], lumas: &mut [f32]) {
+fn load_channels<S: Sample, const CHANNELS: usize>(from: &[S], to: [&mut [f32]; COLOURS], lumas: &mut [f32]) {
     let level = 255.0 / S::WHITE;
-    for ((from, to), to_luma) in from.as_chunks::<CHANNELS>().0.iter().zip(to).zip(lumas) {
-        let [red, green, blue] =
-            [from[0].to_f32() * level, from[1].to_f32() * level, from[2].to_f32() * level];
+    let pixels = from.as_chunks::<CHANNELS>().0;
+    let count = pixels.len().min(lumas.len());
+    let lumas = &mut lumas[..count];
+    let [light, blues, reds] = to.map(|row| &mut row[..count]);
+    for x in 0..count {
+        let [red, green, blue] = [0, 1, 2].map(|channel| pixels[x][channel].to_f32() * level);
         let luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue;
-        *to = [luma, blue - luma, red - luma, 0.0];
-        *to_luma = luma;
+        (light[x], lumas[x]) = (luma, luma);
+        (blues[x], reds[x]) = (blue - luma, red - luma);
     }
 }
 
@@ -39,11 +44,15 @@ pub fn luma<S: Sample>(picture: View<'_, S>) -> Array2<f32> {
     })
 }
 
-/// Red, green and blue in levels of 0 to 255, of a pixel of the history.
-pub fn colours(pixel: &Quad) -> [f32; 3] {
-    let [luma, blue, red, _] = *pixel;
-    let [red, blue] = [luma + red, luma + blue];
-    [red, (luma - LUMA[0] * red - LUMA[2] * blue) / LUMA[1], blue]
+/// Red, green and blue in levels of 0 to 255, of luma and its differences to blue and red.
+#[inline(always)]
+pub fn colours<T>([luma, blue, red]: [T; COLOURS]) -> [T; COLOURS]
+where
+    T: Copy + From<f32> + Add<Output = T> + Sub<Output = T> + Mul<Output = T> + Div<Output = T>,
+{
+    let [of_red, of_green, of_blue] = LUMA.map(T::from);
+    let (red, blue) = (luma + red, luma + blue);
+    [red, (luma - of_red * red - of_blue * blue) / of_green, blue]
 }
 
 #[cfg(test)]
@@ -54,18 +63,18 @@ mod tests {
         for width in [1, 2, 7, 8, 9, 33] {
             let sample = |k: usize| S::from_f32((k * 37 % 256) as f32 / 255.0 * S::WHITE);
             let from: Vec<S> = (0..width * channels).map(sample).collect();
-            let (mut pixels, mut lumas) = (vec![[f32::NAN; 4]; width], vec![f32::NAN; width]);
-            load_row(&from, channels, &mut pixels, &mut lumas);
-            for (x, (pixel, luma)) in pixels.iter().zip(&lumas).enumerate() {
+            let [mut light, mut blues, mut reds, mut lumas] = [(); 4].map(|()| vec![f32::NAN; width]);
+            load_row(&from, channels, [&mut light, &mut blues, &mut reds], &mut lumas);
+            for (x, luma) in lumas.iter().enumerate() {
+                let pixel = [light[x], blues[x], reds[x]];
                 let level =
                     |c: usize| f64::from(from[x * channels + c].to_f32()) * 255.0 / f64::from(S::WHITE);
                 let [red, green, blue] = [0, 1, 2].map(level);
-                let light = 0.299 * red + 0.587 * green + 0.114 * blue;
-                for (found, wanted) in pixel.iter().zip([light, blue - light, red - light, 0.0]) {
-                    assert!(
-                        (f64::from(*found) - wanted).abs() < 1e-3,
-                        "{width} {channels} at {x}: {pixel:?}"
-                    );
+                let grey = 0.299 * red + 0.587 * green + 0.114 * blue;
+                let again = colours(pixel).map(f64::from);
+                let found = pixel.map(f64::from).into_iter().chain(again);
+                for (found, wanted) in found.zip([grey, blue - grey, red - grey, red, green, blue]) {
+                    assert!((found - wanted).abs() < 1e-3, "{width} {channels} at {x}: {pixel:?}");
                 }
                 assert_eq!(luma.to_bits(), pixel[0].to_bits());
             }

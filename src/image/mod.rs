@@ -10,9 +10,8 @@ pub mod convert;
 pub(crate) mod lanes;
 pub(crate) mod luma;
 pub(crate) mod places;
-pub(crate) mod planar;
+pub mod planar;
 pub(crate) mod plane;
-pub mod quads;
 pub mod resample;
 pub mod soften;
 

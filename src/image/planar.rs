@@ -1,92 +1,96 @@
-//! Pictures of three planes of floats with a border, which are sampled between pixels, eight pixels at a time.
+//! Pictures of a few planes of floats with a border, which are sampled between pixels, eight pixels at a time.
 //!
 //! Neighbours mostly move alike: where eight of them are to be found side by side, or at most a pixel apart, their taps
-//! are vectors as they lie in memory. Others are sampled one by one, with the same bits, which are those of
-//! [`super::quads::sample`], too.
+//! are vectors as they lie in memory. Others are sampled one by one, with the same bits.
 
 use rayon::prelude::*;
 
-use super::bands::Rows;
-use super::lanes::{LANES, Lanes, Row, RowMut, dispatched};
-use super::quads::{FIRST_WITHOUT_FRACTION, Quads, catmull_rom};
+use super::bands::{Rows, rows_in_band};
+use super::lanes::{LANES, Lanes, Row, RowMut, SIDE_BY_SIDE};
 use super::{Sample, Size};
 
-/// Red, green and blue.
+/// Red, green and blue, or luma and two colour differences.
 pub const COLOURS: usize = 3;
 
 /// Rows above and below a picture. A sample may lie outside of it by a pixel, and a cubic one reads two more.
-const BORDER: usize = 4;
+pub const BORDER: usize = 4;
 /// Floats to the left of a row: a whole vector, so that rows begin where vectors do.
 const LEFT: usize = LANES;
 /// Floats to the right of a row's last vector: eight samples may begin at the border's end, and take five taps each.
 const RIGHT: usize = 2 * LANES;
 
-/// Three planes of a size. Rows of red, green and blue lie one after the other; each is whole vectors long, of which the last
-/// may reach into the border.
+/// From here on, floats are whole numbers, and the lowest bits of their representation are those of the number.
+const FIRST_WITHOUT_FRACTION: f32 = (1 << 23) as f32;
+
+/// Planes of a size: a figure of every pixel in each. Rows of the planes lie one after the other; each is whole vectors long, of
+/// which the last may reach into the border.
 #[derive(Clone, Debug)]
-pub struct Planar {
+pub struct Planar<const PLANES: usize> {
     samples: Vec<f32>,
     /// Without the border.
     pub size: Size,
-    /// Floats of a row of one colour.
+    /// Floats of a row of one plane.
     stride: usize,
 }
 
-impl Planar {
-    /// Black.
+impl<const PLANES: usize> Planar<PLANES> {
+    /// Zeros.
     pub fn new(size: Size) -> Self {
         let stride = LEFT + size.width.next_multiple_of(LANES) + RIGHT;
-        Self { samples: vec![0.0; stride * COLOURS * (size.height + 2 * BORDER)], size, stride }
+        Self { samples: vec![0.0; stride * PLANES * (size.height + 2 * BORDER)], size, stride }
     }
 
-    /// The first three figures of pixels.
-    pub fn of(pixels: &Quads) -> Self {
-        let mut planar = Self::new(pixels.size);
-        planar.bands_mut(pixels.size.height.max(1)).for_each(|mut band| {
-            for (y, mut rows) in band.rows_mut().enumerate() {
-                for (colour, row) in rows.lanes().into_iter().enumerate() {
-                    let samples = row.as_flattened_mut().iter_mut().zip(pixels.row(y));
-                    samples.for_each(|(sample, pixel)| *sample = pixel[colour]);
+    /// Becomes the same as another, in the memory that it has where that is as large.
+    pub fn copy_from(&mut self, other: &Self) {
+        (self.size, self.stride) = (other.size, other.stride);
+        self.samples.clone_from(&other.samples);
+    }
+
+    /// Fills in a figure of every pixel by its column and row, and the border.
+    pub fn fill_with(&mut self, figure: impl Fn(usize, usize) -> [f32; PLANES] + Sync) {
+        let width = self.size.width;
+        self.bands_mut(rows_in_band(self.size)).for_each(|mut band| {
+            for (y, mut rows) in band.rows().zip(band.rows_mut()) {
+                let mut planes = rows.planes();
+                for x in 0..width {
+                    planes.iter_mut().zip(figure(x, y)).for_each(|(plane, figure)| plane[x] = figure);
                 }
                 rows.extend();
             }
         });
-        planar.extend();
-        planar
+        self.extend();
     }
 
-    /// The same in pixels, of which the fourth figure is zero.
-    pub fn in_quads(&self) -> Quads {
-        let mut pixels = Quads::new(self.size);
-        for y in 0..self.size.height {
-            let [red, green, blue] = self.row(y).map(|row| row.as_flattened());
-            for (x, pixel) in pixels.row_mut(y).iter_mut().enumerate() {
-                *pixel = [red[x], green[x], blue[x], 0.0];
-            }
-        }
-        pixels.extend();
-        pixels
-    }
-
-    /// A row of every colour in whole vectors.
+    /// A row of every plane in whole vectors.
     #[inline(always)]
-    pub fn row(&self, y: usize) -> [Row<'_>; COLOURS] {
-        [self.lanes(0, 0, y as isize), self.lanes(1, 0, y as isize), self.lanes(2, 0, y as isize)]
+    pub fn row(&self, y: usize) -> [Row<'_>; PLANES] {
+        std::array::from_fn(|plane| self.lanes(plane, 0, y as isize))
     }
 
-    /// As many vectors as a row has, from `(x, y)` of a colour on. Both may be as low as -1.
+    /// A row of a plane without its border.
     #[inline(always)]
-    pub fn lanes(&self, colour: usize, x: isize, y: isize) -> Row<'_> {
-        let row = (y + BORDER as isize) as usize * COLOURS + colour;
-        let start = row * self.stride + (x + LEFT as isize) as usize;
+    pub fn plane(&self, plane: usize, y: usize) -> &[f32] {
+        &self.lanes(plane, 0, y as isize).as_flattened()[..self.size.width]
+    }
+
+    /// As many vectors as a row has, from `(x, y)` of a plane on. Both may be as low as -1.
+    #[inline(always)]
+    pub fn lanes(&self, plane: usize, x: isize, y: isize) -> Row<'_> {
         let count = self.size.width.next_multiple_of(LANES);
-        self.samples[start..start + count].as_chunks().0
+        self.rest(plane, x, y)[..count].as_chunks().0
+    }
+
+    /// From `(x, y)` of a plane to the end of that row's border.
+    #[inline(always)]
+    pub fn rest(&self, plane: usize, x: isize, y: isize) -> &[f32] {
+        let row = ((y + BORDER as isize) as usize * PLANES + plane) * self.stride;
+        &self.samples[row + (x + LEFT as isize) as usize..row + self.stride]
     }
 
     /// Every row, top to bottom, in bands of `count` rows.
-    pub fn bands_mut(&mut self, count: usize) -> impl IndexedParallelIterator<Item = BandMut<'_>> {
+    pub fn bands_mut(&mut self, count: usize) -> impl IndexedParallelIterator<Item = BandMut<'_, PLANES>> {
         let (stride, width, height) = (self.stride, self.size.width, self.size.height);
-        let row = COLOURS * stride;
+        let row = PLANES * stride;
         let inside = &mut self.samples[BORDER * row..(BORDER + height) * row];
         Rows::bands(inside, row, count).map(move |rows| BandMut { rows, stride, width })
     }
@@ -94,7 +98,7 @@ impl Planar {
     /// Repeats the first and the last row in the border. To be called after all rows were written and
     /// [extended](RowsMut::extend), before sampling.
     pub fn extend(&mut self) {
-        let (row, height) = (COLOURS * self.stride, self.size.height);
+        let (row, height) = (PLANES * self.stride, self.size.height);
         let last = (BORDER + height - 1) * row;
         for y in 0..BORDER {
             self.samples.copy_within(BORDER * row..(BORDER + 1) * row, y * row);
@@ -124,7 +128,8 @@ impl Planar {
         Spots { across, down, start: self.start(left, top), kind }
     }
 
-    /// Samples eight pixels by the cubic of Catmull and Rom.
+    /// Samples the first three planes at eight pixels by the cubic of Catmull and Rom, whose slope at a pixel is half the difference
+    /// of its neighbours.
     #[inline(always)]
     pub fn sample(&self, spots: &Spots) -> [Lanes; COLOURS] {
         match spots.kind {
@@ -144,7 +149,7 @@ impl Planar {
     #[inline(always)]
     fn second_taps(&self, start: usize) -> [Lanes; COLOURS] {
         let mut sums = [Lanes::ZERO; COLOURS];
-        let rows = self.samples[start..].chunks_exact(self.stride).skip(COLOURS);
+        let rows = self.samples[start..].chunks_exact(self.stride).skip(PLANES);
         for (row, sum) in rows.zip(&mut sums) {
             // With the taps beside them, whose weight is nothing, negative zeros become positive ones.
             *sum += Lanes::load(&row[1..]);
@@ -156,7 +161,7 @@ impl Planar {
     #[inline(always)]
     fn start(&self, column: f32, row: f32) -> usize {
         // Both are whole numbers, of which the border makes none less than one.
-        (row as usize - 1) * COLOURS * self.stride + (LEFT - BORDER - 1) + column as usize
+        (row as usize - 1) * PLANES * self.stride + (LEFT - BORDER - 1) + column as usize
     }
 
     /// Eight samples whose taps are within `ACROSS` columns, of which each has its own four, and `DOWN` rows.
@@ -179,6 +184,10 @@ impl Planar {
                     columns[column] += *weight * Lanes::load(&taps[column..]);
                 }
             }
+            if PLANES > COLOURS {
+                // The planes that are not sampled.
+                rows.nth(PLANES - COLOURS - 1);
+            }
         }
         let mut sums = [Lanes::ZERO; COLOURS];
         for (columns, sum) in columns.iter().zip(&mut sums) {
@@ -189,6 +198,35 @@ impl Planar {
             *sum = even + (columns[1] * across[1] + columns[3] * across[3]);
         }
         sums
+    }
+
+    /// Samples a plane at eight pixels, linear between neighbours: what a cubic would make larger or smaller than any.
+    #[inline(always)]
+    pub fn linear(&self, plane: usize, spots: &Spots) -> Lanes {
+        if spots.kind == Kind::Apart {
+            return self.linear_apart(plane, spots);
+        }
+        let [above, below] = [1, 2].map(|row| {
+            let start = spots.start + (row * PLANES + plane) * self.stride;
+            let taps = &self.samples[start..start + LANES + 4];
+            mixed(spots.across, Lanes::load(&taps[1..]), Lanes::load(&taps[2..]))
+        });
+        mixed(spots.down, above, below)
+    }
+
+    #[inline(never)]
+    fn linear_apart(&self, plane: usize, spots: &Spots) -> Lanes {
+        let (across, down) = (Taps::new(spots.across), Taps::new(spots.down));
+        let mut taps = [[Lanes::ZERO; 2]; 2];
+        for lane in 0..LANES {
+            let start = self.start(across.whole.0[lane], down.whole.0[lane]);
+            for (row, taps) in (1..).zip(&mut taps) {
+                let start = start + (row * PLANES + plane) * self.stride + 1;
+                taps.iter_mut().zip(&self.samples[start..start + 2]).for_each(|(to, tap)| to.0[lane] = *tap);
+            }
+        }
+        let [above, below] = taps.map(|[before, behind]| mixed(across.beyond, before, behind));
+        mixed(down.beyond, above, below)
     }
 
     /// Eight samples, wherever they are.
@@ -202,7 +240,7 @@ impl Planar {
             for (colour, sum) in sums.iter_mut().enumerate() {
                 let mut columns = [0.0; 4];
                 for (row, weight) in down_weights.into_iter().enumerate() {
-                    let start = start + (row * COLOURS + colour) * self.stride;
+                    let start = start + (row * PLANES + colour) * self.stride;
                     for (column, tap) in columns.iter_mut().zip(&self.samples[start..start + 4]) {
                         *column += weight * tap;
                     }
@@ -214,9 +252,6 @@ impl Planar {
         sums
     }
 }
-
-/// Eight pixels.
-const SIDE_BY_SIDE: Lanes = Lanes([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
 
 /// Where eight samples are.
 #[derive(Clone, Copy, Debug)]
@@ -246,26 +281,25 @@ impl Default for Spots {
     }
 }
 
-// A function of its own, so that what mostly happens has the registers for itself.
-dispatched! {
-    /// Samples that are [`Kind::Apart`].
-    fn sample_apart / sample_apart_plain(from: &Planar, spots: &Spots, to: &mut [Lanes; COLOURS]) {
-        let (across, down) = (Taps::new(spots.across), Taps::new(spots.down));
-        let (left, top) = (across.whole.0[0], down.whole.0[0]);
-        let (apart_x, apart_y) = (across.whole - (SIDE_BY_SIDE + Lanes::splat(left)), down.whole - Lanes::splat(top));
-        let ((least_x, most_x), (least_y, most_y)) = (range(apart_x), range(apart_y));
-        let start = from.start(left + least_x, top + least_y);
-        let (later_x, later_y) = (apart_x - Lanes::splat(least_x), apart_y - Lanes::splat(least_y));
-        *to = match (most_x - least_x, most_y - least_y) {
-            (0.0, 1.0) => from.together::<4, 5>(start, &across.weights(), &down.later_weights(later_y)),
-            (1.0, 0.0) => from.together::<5, 4>(start, &across.later_weights(later_x), &down.weights()),
-            (1.0, 1.0) => {
-                let weights = (across.later_weights(later_x), down.later_weights(later_y));
-                from.together::<5, 5>(start, &weights.0, &weights.1)
-            }
-            _ => from.one_by_one(&across, &down),
-        };
-    }
+/// Samples that are [`Kind::Apart`]. A function of its own, so that what mostly happens has the registers for itself.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn sample_apart<const PLANES: usize>(from: &Planar<PLANES>, spots: &Spots, to: &mut [Lanes; COLOURS]) {
+    let (across, down) = (Taps::new(spots.across), Taps::new(spots.down));
+    let (left, top) = (across.whole.0[0], down.whole.0[0]);
+    let (apart_x, apart_y) =
+        (across.whole - (SIDE_BY_SIDE + Lanes::splat(left)), down.whole - Lanes::splat(top));
+    let ((least_x, most_x), (least_y, most_y)) = (range(apart_x), range(apart_y));
+    let start = from.start(left + least_x, top + least_y);
+    let (later_x, later_y) = (apart_x - Lanes::splat(least_x), apart_y - Lanes::splat(least_y));
+    *to = match (most_x - least_x, most_y - least_y) {
+        (0.0, 1.0) => from.together::<4, 5>(start, &across.weights(), &down.later_weights(later_y)),
+        (1.0, 0.0) => from.together::<5, 4>(start, &across.later_weights(later_x), &down.weights()),
+        (1.0, 1.0) => {
+            let weights = (across.later_weights(later_x), down.later_weights(later_y));
+            from.together::<5, 5>(start, &weights.0, &weights.1)
+        }
+        _ => from.one_by_one(&across, &down),
+    };
 }
 
 /// Where eight positions lie along an axis.
@@ -276,7 +310,21 @@ struct Taps {
     beyond: Lanes,
 }
 
-/// Weights of four taps, of which the second lies so far before a sample; the fifth is none.
+/// As much of the second as the share says, and else of the first.
+#[inline(always)]
+fn mixed(share: Lanes, first: Lanes, second: Lanes) -> Lanes {
+    first + share * (second - first)
+}
+
+/// Weights of the samples at -1, 0, 1 and 2 for a position `t` of 0 to 1.
+#[inline(always)]
+pub fn catmull_rom(t: f32) -> [f32; 4] {
+    let rest = 1.0 - t;
+    let (outer, far) = (-0.5 * t * rest, 1.5 * t);
+    [outer * rest, 1.0 + t * t * (far - 2.5), t * (0.5 + t * (2.0 - far)), outer * t]
+}
+
+/// [`catmull_rom`] of eight; the fifth tap has none.
 #[inline(always)]
 fn weights(t: Lanes) -> [Lanes; 5] {
     let one = Lanes::splat(1.0);
@@ -329,44 +377,49 @@ fn range(Lanes([a, b, c, d, e, f, g, h]): Lanes) -> (f32, f32) {
 }
 
 /// Some rows of a picture, to write; they are counted in the picture.
-pub struct BandMut<'a> {
+pub struct BandMut<'a, const PLANES: usize> {
     rows: Rows<'a>,
     stride: usize,
     width: usize,
 }
 
-impl BandMut<'_> {
+impl<const PLANES: usize> BandMut<'_, PLANES> {
     /// Which rows they are.
     pub fn rows(&self) -> std::ops::Range<usize> {
         self.rows.range()
     }
 
     /// The rows.
-    pub fn rows_mut(&mut self) -> impl ExactSizeIterator<Item = RowsMut<'_>> {
+    pub fn rows_mut(&mut self) -> impl ExactSizeIterator<Item = RowsMut<'_, PLANES>> {
         let Self { rows, stride, width } = self;
         rows.iter_mut().map(|samples| RowsMut { samples, stride: *stride, width: *width })
     }
 }
 
-/// A row of every colour.
-pub struct RowsMut<'a> {
+/// A row of every plane.
+pub struct RowsMut<'a, const PLANES: usize> {
     samples: &'a mut [f32],
     stride: usize,
     width: usize,
 }
 
-impl RowsMut<'_> {
+impl<const PLANES: usize> RowsMut<'_, PLANES> {
     /// In whole vectors.
     #[inline(always)]
-    pub fn lanes(&mut self) -> [RowMut<'_>; COLOURS] {
+    pub fn lanes(&mut self) -> [RowMut<'_>; PLANES] {
         let inside = LEFT..LEFT + self.width.next_multiple_of(LANES);
-        let (red, others) = self.samples.split_at_mut(self.stride);
-        let (green, blue) = others.split_at_mut(self.stride);
-        [
-            red[inside.clone()].as_chunks_mut().0,
-            green[inside.clone()].as_chunks_mut().0,
-            blue[inside].as_chunks_mut().0,
-        ]
+        let mut rows = self.samples.chunks_exact_mut(self.stride);
+        std::array::from_fn(|_| {
+            let row = rows.next().expect("there is a row of each plane");
+            row[inside.clone()].as_chunks_mut().0
+        })
+    }
+
+    /// Without the border.
+    #[inline(always)]
+    pub fn planes(&mut self) -> [&mut [f32]; PLANES] {
+        let width = self.width;
+        self.lanes().map(|row| &mut row.as_flattened_mut()[..width])
     }
 
     /// Repeats the first and the last pixel in the border.
@@ -377,7 +430,9 @@ impl RowsMut<'_> {
             row[LEFT + self.width..].fill(last);
         }
     }
+}
 
+impl RowsMut<'_, COLOURS> {
     /// Takes the colours of a row of samples, in the samples' units.
     pub fn load<S: Sample>(&mut self, from: &[S], channels: usize) {
         load(from, channels, self.lanes());

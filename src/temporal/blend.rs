@@ -3,13 +3,12 @@
 use ndarray::Axis;
 use ndarray::parallel::prelude::*;
 
-use super::Mode;
-use super::maps::{MapRow, Maps};
+use super::maps::{self, MapRow, Maps};
+use super::transfer::{self, TransferRow};
+use super::{Mode, smooth_steps};
 use crate::image::bands::rows_in_band;
 use crate::image::lanes::{LANES, Lanes, dispatched};
-use crate::image::places::Place;
 use crate::image::planar::{COLOURS, Planar, RowsMut, Spots, store};
-use crate::image::quads::{Quad, Quads, catmull_rom};
 use crate::image::{Sample, Size, ViewMut, rows_mut};
 
 /// What the guard leaves of fine differences to the past where the picture moves, and what it adds to that where it
@@ -20,16 +19,16 @@ pub const GUARDED: (f32, f32) = (0.3, 1.5);
 
 /// The history of the output.
 pub struct Blend {
-    past: Planar,
-    present: Planar,
+    past: Planar<COLOURS>,
+    present: Planar<COLOURS>,
     has_past: bool,
-    maps: Maps,
-    /// Of every column, up to whole vectors, for what is handed on.
-    cubic: Vec<Taken>,
+    /// From the size of the maps to that of the output.
+    maps: maps::Enlarging,
+    transfer: transfer::Enlarging,
     /// Pixels of the large picture in one of the small.
     scale: [f32; 2],
     /// How the past differs from the output, for the guard.
-    difference: Option<Planar>,
+    difference: Option<Planar<COLOURS>>,
     /// Of every band of rows.
     scratch: Vec<Scratch>,
 }
@@ -39,62 +38,48 @@ struct Scratch {
     guide: MapRow,
     /// Where the past of each eight pixels of a row is.
     spots: Vec<Spots>,
-    /// A row of what is handed on.
-    added: Vec<Quad>,
-}
-
-/// The four pixels of the small picture around a place, and their weights.
-#[derive(Clone, Copy, Debug)]
-struct Taken {
-    at: [usize; 4],
-    weights: [f32; 4],
-}
-
-impl Taken {
-    fn new(place: &Place, length: usize) -> Self {
-        let first = place.between[0];
-        let at = [first.saturating_sub(1), first, first + 1, first + 2].map(|at| at.min(length - 1));
-        Self { at, weights: catmull_rom(place.share) }
-    }
+    /// What is handed on to a row.
+    handed: TransferRow,
 }
 
 impl Blend {
     /// For outputs of one size, guided by pictures of another.
     pub fn new(small: Size, large: Size, mode: Mode) -> Self {
-        let maps = Maps::new(small, large);
+        // The size of the motion is for the guard.
+        let wanted = if mode == Mode::Quality { 4 } else { 3 };
         Self {
             past: Planar::new(large),
             present: Planar::new(large),
             has_past: false,
-            cubic: maps.across().iter().map(|place| Taken::new(place, small.width)).collect(),
-            maps,
+            maps: maps::Enlarging::new(small, large, wanted),
+            transfer: transfer::Enlarging::new(small, large),
             scale: [large.width as f32 / small.width as f32, large.height as f32 / small.height as f32],
             difference: (mode == Mode::Quality).then(|| Planar::new(large)),
             scratch: Vec::new(),
         }
     }
 
-    /// Takes the maps of a frame, and sees that there is scratch for each band.
-    fn prepare(&mut self, maps: &Quads) {
-        self.maps.take(maps);
+    /// Sees that there is scratch for each band.
+    fn prepare(&mut self) {
         let size = self.past.size;
-        let Self { scratch, maps: large, .. } = self;
+        let Self { scratch, maps, transfer, .. } = self;
         let fresh = || Scratch {
-            guide: large.row(),
+            guide: maps.row(),
             spots: vec![Spots::default(); size.width.div_ceil(LANES)],
-            added: vec![[0.0; 4]; maps.size.width],
+            handed: transfer.row(),
         };
         scratch.resize_with(size.height.div_ceil(rows_in_band(size)), fresh);
     }
 
-    /// As [`Self::new`], with an output to go on from, of the size `large`.
-    pub fn with_past(small: Size, large: Size, mode: Mode, past: &Quads) -> Self {
-        Self { past: Planar::of(past), has_past: true, ..Self::new(small, large, mode) }
+    /// As [`Self::new`], with an output to go on from.
+    pub fn with_past(small: Size, mode: Mode, past: Planar<COLOURS>) -> Self {
+        let fresh = Self::new(small, past.size, mode);
+        Self { past, has_past: true, ..fresh }
     }
 
     /// The output to go on from, if there is one.
-    pub fn into_past(self) -> Option<Quads> {
-        self.has_past.then(|| self.past.in_quads())
+    pub fn into_past(self) -> Option<Planar<COLOURS>> {
+        self.has_past.then_some(self.past)
     }
 
     /// Forgets the past.
@@ -123,11 +108,16 @@ impl Blend {
 
     /// As [`Self::blend`], where parts of the output were not made, and what of the input differs from the past is
     /// added to it: `transfer`, in red, green and blue of 0 to 255 at the size of the maps.
-    pub fn blend_parts<S: Sample>(&mut self, maps: &Quads, transfer: &Quads, output: &mut ViewMut<'_, S>) {
-        self.prepare(maps);
-        let Self { past, present, cubic, scale, maps, scratch, .. } = self;
-        let moving = Moving { past, maps, scale: *scale };
-        blend_parts(&moving, transfer, cubic, present, output, scratch);
+    pub fn blend_parts<S: Sample>(
+        &mut self,
+        maps: &Maps,
+        transfer: &Planar<COLOURS>,
+        output: &mut ViewMut<'_, S>,
+    ) {
+        self.prepare();
+        let Self { past, present, scratch, .. } = self;
+        let moving = Moving { past, maps, enlarging: &self.maps, scale: self.scale };
+        blend_parts(&moving, (transfer, &self.transfer), present, output, scratch);
         std::mem::swap(&mut self.past, &mut self.present);
         self.past.extend();
     }
@@ -138,13 +128,13 @@ impl Blend {
     }
 
     /// Blends the past into the output, by maps of the motion and of the share of the past.
-    pub fn blend<S: Sample>(&mut self, maps: &Quads, output: &mut ViewMut<'_, S>) {
+    pub fn blend<S: Sample>(&mut self, maps: &Maps, output: &mut ViewMut<'_, S>) {
         if !self.has_past {
             return self.begin(output);
         }
-        self.prepare(maps);
-        let Self { past, present, difference, scale, maps, scratch, .. } = self;
-        let moving = Moving { past, maps, scale: *scale };
+        self.prepare();
+        let Self { past, present, difference, scratch, .. } = self;
+        let moving = Moving { past, maps, enlarging: &self.maps, scale: self.scale };
         match difference {
             None => blend(&moving, present, output, scratch),
             Some(difference) => {
@@ -160,10 +150,10 @@ impl Blend {
 /// Every row of a history and of an output, in bands; with the scratch of the band, the row's number, and the output's channels.
 /// Each row of the history is extended.
 fn for_each_row<S: Sample, T: Send>(
-    history: &mut Planar,
+    history: &mut Planar<COLOURS>,
     output: &mut ViewMut<'_, S>,
     scratch: &mut [T],
-    run: impl Fn(&mut T, usize, &mut RowsMut<'_>, &mut [S], usize) + Sync + Send,
+    run: impl Fn(&mut T, usize, &mut RowsMut<'_, COLOURS>, &mut [S], usize) + Sync + Send,
 ) {
     let (channels, count) = (output.dim().2, rows_in_band(history.size));
     let bands = output.axis_chunks_iter_mut(Axis(0), count).into_par_iter();
@@ -179,13 +169,13 @@ fn for_each_row<S: Sample, T: Send>(
 /// The plain blend.
 fn blend<S: Sample>(
     moving: &Moving<'_>,
-    present: &mut Planar,
+    present: &mut Planar<COLOURS>,
     output: &mut ViewMut<'_, S>,
     scratch: &mut [Scratch],
 ) {
     for_each_row(present, output, scratch, |Scratch { guide, spots, .. }, y, present, output, channels| {
         present.load(output, channels);
-        moving.maps.at(y, guide);
+        moving.maps_at(y, guide);
         locate_row(moving, y, guide, spots);
         blend_row(moving.past, spots, guide, present);
         present.store(channels, output);
@@ -195,9 +185,8 @@ fn blend<S: Sample>(
 /// The blend of what was made of the output with what is handed on.
 fn blend_parts<S: Sample>(
     moving: &Moving<'_>,
-    transfer: &Quads,
-    cubic: &[Taken],
-    present: &mut Planar,
+    (transfer, enlarging): (&Planar<COLOURS>, &transfer::Enlarging),
+    present: &mut Planar<COLOURS>,
     output: &mut ViewMut<'_, S>,
     scratch: &mut [Scratch],
 ) {
@@ -206,14 +195,12 @@ fn blend_parts<S: Sample>(
         present,
         output,
         scratch,
-        |Scratch { guide, spots, added }, y, present, output, channels| {
+        |Scratch { guide, spots, handed }, y, present, output, channels| {
             present.load(output, channels);
-            moving.maps.at(y, guide);
-            let down = Taken::new(moving.maps.down(y), transfer.size.height);
-            let rows = down.at.map(|y| transfer.row(y));
-            sum_rows(&rows, down.weights.map(|weight| weight * unit), added);
+            moving.maps_at(y, guide);
+            enlarging.at(y, transfer, unit, handed);
             locate_row(moving, y, guide, spots);
-            blend_row_of_parts(moving.past, spots, guide, added, cubic, present);
+            blend_row_of_parts(moving.past, spots, guide, handed, present);
             present.store(channels, output);
         },
     );
@@ -222,8 +209,8 @@ fn blend_parts<S: Sample>(
 /// Reads the output, and fills in how the past differs from it.
 fn differ<S: Sample>(
     moving: &Moving<'_>,
-    present: &mut Planar,
-    difference: &mut Planar,
+    present: &mut Planar<COLOURS>,
+    difference: &mut Planar<COLOURS>,
     output: &mut ViewMut<'_, S>,
     scratch: &mut [Scratch],
 ) {
@@ -235,7 +222,7 @@ fn differ<S: Sample>(
         let rows = rows.zip(present.rows_mut()).zip(difference.rows_mut());
         for (((y, output), mut present), mut difference) in rows {
             present.load(output, channels);
-            moving.maps.at(y, guide);
+            moving.maps_at(y, guide);
             locate_row(moving, y, guide, spots);
             subtract_row(moving.past, spots, &mut present, &mut difference);
             difference.extend();
@@ -247,13 +234,13 @@ fn differ<S: Sample>(
 /// The blend that holds back what the past would blur.
 fn blend_guarded<S: Sample>(
     moving: &Moving<'_>,
-    present: &mut Planar,
-    difference: &Planar,
+    present: &mut Planar<COLOURS>,
+    difference: &Planar<COLOURS>,
     output: &mut ViewMut<'_, S>,
     scratch: &mut [Scratch],
 ) {
     for_each_row(present, output, scratch, |Scratch { guide, .. }, y, present, output, channels| {
-        moving.maps.at(y, guide);
+        moving.maps_at(y, guide);
         guard_row(difference, y, guide, present);
         present.store(channels, output);
     });
@@ -261,9 +248,17 @@ fn blend_guarded<S: Sample>(
 
 /// The past and where it went.
 struct Moving<'a> {
-    past: &'a Planar,
+    past: &'a Planar<COLOURS>,
     maps: &'a Maps,
+    enlarging: &'a maps::Enlarging,
     scale: [f32; 2],
+}
+
+impl Moving<'_> {
+    /// Fills in the maps at a row of the output.
+    fn maps_at(&self, y: usize, to: &mut MapRow) {
+        self.enlarging.at(y, self.maps, to);
+    }
 }
 
 dispatched! {
@@ -271,7 +266,7 @@ dispatched! {
     fn locate_row / locate_row_plain(moving: &Moving<'_>, y: usize, guide: &MapRow, spots: &mut [Spots]) {
         let [across, down] = moving.scale.map(Lanes::splat);
         for (block, spots) in spots.iter_mut().enumerate() {
-            let [u, v, _, _] = guide.of(block);
+            let [u, v] = guide.motion(block);
             *spots = moving.past.locate((LANES * block, y), [across * u, down * v]);
         }
     }
@@ -279,7 +274,7 @@ dispatched! {
 
 dispatched! {
     /// Leans a row on the past by the share of the maps.
-    fn blend_row / blend_row_plain(past: &Planar, spots: &[Spots], guide: &MapRow, present: &mut RowsMut<'_>) {
+    fn blend_row / blend_row_plain(past: &Planar<COLOURS>, spots: &[Spots], guide: &MapRow, present: &mut RowsMut<'_, COLOURS>) {
         let [red, green, blue] = present.lanes();
         let blocks = red.iter_mut().zip(green).zip(blue);
         for (block, (((red, green), blue), spots)) in blocks.zip(spots).enumerate() {
@@ -294,31 +289,16 @@ dispatched! {
 }
 
 dispatched! {
-    /// Four rows, each times its weight.
-    fn sum_rows / sum_rows_plain(rows: &[&[Quad]; 4], weights: [f32; 4], to: &mut [Quad]) {
-        let count = to.len();
-        let [a, b, c, d] = rows.map(|row| &row[..count]);
-        for x in 0..count {
-            for channel in 0..4 {
-                let (above, below) = (weights[0] * a[x][channel], weights[3] * d[x][channel]);
-                to[x][channel] = above + weights[1] * b[x][channel] + weights[2] * c[x][channel] + below;
-            }
-        }
-    }
-}
-
-dispatched! {
-    /// As [`blend_row`], exact where nothing of the present counts, and with a difference from `added` added.
+    /// As [`blend_row`], exact where nothing of the present counts, and with what is handed on added.
     fn blend_row_of_parts / blend_row_of_parts_plain(
-        past: &Planar, spots: &[Spots], guide: &MapRow, added: &[Quad], cubic: &[Taken], present: &mut RowsMut<'_>,
+        past: &Planar<COLOURS>, spots: &[Spots], guide: &MapRow, handed: &TransferRow, present: &mut RowsMut<'_, COLOURS>,
     ) {
         let [red, green, blue] = present.lanes();
         let blocks = red.iter_mut().zip(green).zip(blue);
         for (block, (((red, green), blue), spots)) in blocks.zip(spots).enumerate() {
-            let x = LANES * block;
             let moved = past.sample(spots);
             let old = Lanes::splat(1.0) - guide.share(block);
-            for ((present, moved), added) in [red, green, blue].into_iter().zip(moved).zip(cubes(added, cubic, x)) {
+            for ((present, moved), added) in [red, green, blue].into_iter().zip(moved).zip(handed.of(block)) {
                 let new = old * (Lanes(*present) - moved);
                 *present = (moved + new + added).0;
             }
@@ -326,25 +306,10 @@ dispatched! {
     }
 }
 
-/// The colours of a row between its pixels, at eight places from `x` on.
-#[inline(always)]
-fn cubes(row: &[Quad], cubic: &[Taken], x: usize) -> [Lanes; COLOURS] {
-    let places: &[Taken; LANES] = cubic[x..].first_chunk().expect("places up to whole vectors");
-    let mut cubes = [Lanes::ZERO; COLOURS];
-    for (lane, taken) in places.iter().enumerate() {
-        let [a, b, c, d] = taken.at.map(|x| row[x]);
-        let [wa, wb, wc, wd] = taken.weights;
-        for colour in 0..COLOURS {
-            cubes[colour].0[lane] = wa * a[colour] + wb * b[colour] + wc * c[colour] + wd * d[colour];
-        }
-    }
-    cubes
-}
-
 dispatched! {
     /// What the past is more than the present.
     fn subtract_row / subtract_row_plain(
-        past: &Planar, spots: &[Spots], present: &mut RowsMut<'_>, difference: &mut RowsMut<'_>,
+        past: &Planar<COLOURS>, spots: &[Spots], present: &mut RowsMut<'_, COLOURS>, difference: &mut RowsMut<'_, COLOURS>,
     ) {
         let (present, difference) = (present.lanes(), difference.lanes());
         for (block, spots) in spots.iter().enumerate() {
@@ -359,14 +324,13 @@ dispatched! {
 dispatched! {
     /// As [`blend_row`], but where the picture moves only a part of the differences that are coarser than a pixel.
     fn guard_row / guard_row_plain(
-        difference: &Planar, y: usize, guide: &MapRow, present: &mut RowsMut<'_>,
+        difference: &Planar<COLOURS>, y: usize, guide: &MapRow, present: &mut RowsMut<'_, COLOURS>,
     ) {
         let (one, here) = (Lanes::splat(1.0), y as isize);
         for (colour, row) in present.lanes().into_iter().enumerate() {
             let rows = [here - 1, here, here + 1].map(|y| [-1, 0, 1].map(|x| difference.lanes(colour, x, y)));
             for (block, present) in row.iter_mut().enumerate() {
-                let maps = guide.of(block);
-                let still = one - smooth_steps(GUARDED, maps[3]);
+                let still = one - smooth_steps(GUARDED, guide.speed(block));
                 let held_back = one - (Lanes::splat(KEPT.0) + Lanes::splat(KEPT.1) * still);
                 let mut coarse = Lanes::ZERO;
                 for (weight, [left, middle, right]) in [0.0625, 0.125, 0.0625].into_iter().zip(rows) {
@@ -374,18 +338,10 @@ dispatched! {
                     coarse += Lanes::splat(weight) * (Lanes(left[block]) + middle + Lanes(right[block]));
                 }
                 let here = Lanes(rows[1][1][block]);
-                *present = (Lanes(*present) + maps[2] * (here - held_back * coarse)).0;
+                *present = (Lanes(*present) + guide.share(block) * (here - held_back * coarse)).0;
             }
         }
     }
-}
-
-/// [`super::smooth_step`] of eight.
-#[inline(always)]
-fn smooth_steps((from, to): (f32, f32), value: Lanes) -> Lanes {
-    let t = (value - Lanes::splat(from)) / Lanes::splat(to - from);
-    let t = t.min(Lanes::splat(1.0)).max(Lanes::ZERO);
-    t * t * (Lanes::splat(3.0) - Lanes::splat(2.0) * t)
 }
 
 #[cfg(test)]
@@ -396,8 +352,8 @@ mod tests {
     fn the_guard_keeps_all_differences_where_nothing_moves_and_a_part_of_the_coarse_ones_where_it_does() {
         let size = Size::new(21, 9);
         let level = |x: isize, y: isize| ((x * 7 + y * 3) as f32 * 0.9).sin() * 20.0;
-        let mut difference = Planar::new(size);
-        let mut present = Planar::new(size);
+        let mut difference = Planar::<COLOURS>::new(size);
+        let mut present = Planar::<COLOURS>::new(size);
         for (planar, gain) in [(&mut difference, 1.0), (&mut present, 0.0)] {
             planar.bands_mut(size.height).for_each(|mut band| {
                 for (y, mut rows) in band.rows_mut().enumerate() {

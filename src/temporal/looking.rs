@@ -5,12 +5,13 @@ use ndarray::Axis;
 use ndarray::parallel::prelude::*;
 
 use super::cut::{self, CutDetector};
+use super::maps::Maps;
 use super::reuse::Refresh;
 use super::shadow::Shadow;
 use super::{Controls, Look, Mode};
 use crate::flow::{self, Flow};
 use crate::image::luma::{colours, luma};
-use crate::image::quads::Quads;
+use crate::image::planar::{COLOURS, Planar};
 use crate::image::{Area, Picture, Sample, Size, View, Window};
 
 /// What was seen of an input. One that is given back to [`Looking::look`] is written over, and allocates nothing.
@@ -18,7 +19,7 @@ pub struct Seen {
     /// What it is to the past.
     pub look: Look,
     /// Motion into the past in pixels of the input, share of the past, and size of the motion around; where it was compared.
-    maps: Quads,
+    maps: Maps,
     reuse: Option<SeenReuse>,
     flow: Flow,
     has_flow: bool,
@@ -28,14 +29,14 @@ struct SeenReuse {
     refresh: Refresh,
     stand_ins: Vec<Area>,
     oldest: u32,
-    transfer: Quads,
+    transfer: Planar<COLOURS>,
 }
 
 impl Default for Seen {
     fn default() -> Self {
         Self {
             look: Look::Alone,
-            maps: Quads::new(Size::new(0, 0)),
+            maps: Maps::new(Size::new(0, 0)),
             reuse: None,
             flow: Flow::default(),
             has_flow: false,
@@ -45,7 +46,7 @@ impl Default for Seen {
 
 impl Seen {
     /// Motion and share of the past at each pixel of the input.
-    pub fn maps(&self) -> &Quads {
+    pub fn maps(&self) -> &Maps {
         &self.maps
     }
 
@@ -61,7 +62,7 @@ impl Seen {
     }
 
     /// The difference that is handed on to an output, where it was not made anew: red, green and blue in levels of 0 to 255.
-    pub fn transfer(&self) -> Option<&Quads> {
+    pub fn transfer(&self) -> Option<&Planar<COLOURS>> {
         let reuse = self.reuse.as_ref()?;
         matches!(reuse.refresh, Refresh::Parts(_)).then_some(&reuse.transfer)
     }
@@ -83,7 +84,7 @@ impl Seen {
             refresh: Refresh::Whole,
             stand_ins: Vec::new(),
             oldest: 0,
-            transfer: Quads::new(Size::new(0, 0)),
+            transfer: Planar::new(Size::new(0, 0)),
         });
         seen.refresh.clone_from(reuse.refresh());
         reuse.stand_ins().clone_into(&mut seen.stand_ins);
@@ -208,7 +209,7 @@ impl<S: Sample> Looking<S> {
 
     /// What the history holds of the input that was looked at last, at its size: luma and colour differences in levels
     /// of 0 to 255.
-    pub fn history(&self) -> Option<&Quads> {
+    pub fn history(&self) -> Option<&Planar<4>> {
         self.shadow.as_ref().filter(|shadow| shadow.has_past()).map(Shadow::past)
     }
 
@@ -226,8 +227,9 @@ impl<S: Sample> Looking<S> {
         let channels = input.dim().2;
         leaning.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(y, row)| {
             let row = row.into_slice().expect("a row of a picture is contiguous");
-            for (pixel, past) in row.chunks_exact_mut(channels).zip(shadow.past().row(y)) {
-                for (sample, past) in pixel.iter_mut().zip(colours(past)) {
+            let past = [0, 1, 2].map(|plane| shadow.past().plane(plane, y));
+            for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
+                for (sample, past) in pixel.iter_mut().zip(colours(past.map(|row| row[x]))) {
                     let past = past * (S::WHITE / 255.0);
                     *sample = S::from_f32(sample.to_f32() + share * (past - sample.to_f32()));
                 }

@@ -3,17 +3,22 @@
 use crate::image::Size;
 use crate::image::lanes::{LANES, Lanes, dispatched};
 use crate::image::places::{Place, places};
-use crate::image::plane::Plane;
-use crate::image::quads::{Quad, Quads};
+use crate::image::planar::Planar;
 
 /// Maps of a small picture: motion to the right and down, share of the past, size of the motion.
-pub struct Maps {
-    planes: [Plane; 4],
+pub type Maps = Planar<4>;
+
+/// Where the pixels of a large picture lie in the maps of a small one.
+pub struct Enlarging {
     /// Of every column, and the last one again up to whole vectors.
     across: Vec<Place>,
     down: Vec<Place>,
     /// Columns of the large picture in one of the small, where that is whole.
     columns: Option<usize>,
+    /// Columns of the small picture.
+    width: usize,
+    /// How many of the maps are wanted, from the first on.
+    wanted: usize,
 }
 
 /// The maps at a row of the large picture, as far as whole vectors, and what they are made of.
@@ -23,49 +28,34 @@ pub struct MapRow {
     rows: [Vec<[f32; LANES]>; 4],
 }
 
-impl Maps {
-    /// For a size of the small picture and of the large one.
-    pub fn new(small: Size, large: Size) -> Self {
+impl Enlarging {
+    /// For a size of the small picture and of the large one, and as many of the maps.
+    pub fn new(small: Size, large: Size, wanted: usize) -> Self {
         let mut across = places(small.width, large.width);
         across.resize(large.width.next_multiple_of(LANES), across[large.width - 1]);
         Self {
-            planes: [(); 4].map(|()| Plane::new(small)),
             across,
             down: places(small.height, large.height),
             columns: large.width.is_multiple_of(small.width).then(|| large.width / small.width),
+            width: small.width,
+            wanted,
         }
-    }
-
-    /// Where every column of the large picture lies, up to whole vectors.
-    pub fn across(&self) -> &[Place] {
-        &self.across
-    }
-
-    /// Where a row of the large picture lies.
-    pub fn down(&self, y: usize) -> &Place {
-        &self.down[y]
-    }
-
-    /// Takes the maps of a frame.
-    pub fn take(&mut self, from: &Quads) {
-        for y in 0..from.size.height {
-            let [u, v, share, speed] = self.planes.each_mut().map(|plane| plane.row_mut(y));
-            split_row(from.row(y), [u, v, share, speed]);
-        }
-        self.planes.iter_mut().for_each(Plane::extend);
     }
 
     /// Room for a row.
     pub fn row(&self) -> MapRow {
-        let row = || vec![[0.0; LANES]; self.across.len() / LANES];
-        MapRow { between: vec![0.0; self.planes[0].size.width + 2], rows: [row(), row(), row(), row()] }
+        let row = |map: usize| match map < self.wanted {
+            true => vec![[0.0; LANES]; self.across.len() / LANES],
+            false => Vec::new(),
+        };
+        MapRow { between: vec![0.0; self.width + 2], rows: std::array::from_fn(row) }
     }
 
     /// Fills in a row of the large picture: linear between rows, then between columns.
-    pub fn at(&self, y: usize, to: &mut MapRow) {
+    pub fn at(&self, y: usize, maps: &Maps, to: &mut MapRow) {
         let down = self.down[y];
-        for (plane, row) in self.planes.iter().zip(&mut to.rows) {
-            let [above, below] = down.between.map(|y| plane.rest(-1, y as isize));
+        for (map, row) in to.rows.iter_mut().enumerate().take(self.wanted) {
+            let [above, below] = down.between.map(|y| maps.rest(map, -1, y as isize));
             mix_rows(above, below, down.share, &mut to.between);
             let row = row.as_flattened_mut();
             match self.columns {
@@ -90,21 +80,16 @@ impl MapRow {
         Lanes(self.rows[2][block])
     }
 
-    /// Each map at eight pixels.
+    /// The size of the motion at eight pixels, where it is wanted.
     #[inline(always)]
-    pub fn of(&self, block: usize) -> [Lanes; 4] {
-        let [u, v, share, speed] = &self.rows;
-        [Lanes(u[block]), Lanes(v[block]), Lanes(share[block]), Lanes(speed[block])]
+    pub fn speed(&self, block: usize) -> Lanes {
+        Lanes(self.rows[3][block])
     }
-}
 
-dispatched! {
-    /// From pixels of four figures to rows of one.
-    fn split_row / split_row_plain(from: &[Quad], to: [&mut [f32]; 4]) {
-        let [a, b, c, d] = to.map(|row| &mut row[..from.len()]);
-        for x in 0..from.len() {
-            [a[x], b[x], c[x], d[x]] = from[x];
-        }
+    /// The motion of eight pixels.
+    #[inline(always)]
+    pub fn motion(&self, block: usize) -> [Lanes; 2] {
+        [Lanes(self.rows[0][block]), Lanes(self.rows[1][block])]
     }
 }
 

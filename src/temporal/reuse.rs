@@ -4,13 +4,14 @@
 //! the past counts for less. Tiles whose debt has come to a limit, whose input no longer agrees with the past, or that are
 //! old, are run through the network again; in the others the past is moved and what differs of the input is added to it.
 
+use super::maps::Maps;
 use super::parts::Grid;
 use super::{larger, smaller, smooth_step};
 use crate::image::box_filter::box_filter;
-use crate::image::lanes::dispatched;
+use crate::image::lanes::{Lanes, Row, RowMut, dispatched};
 use crate::image::luma::colours;
+use crate::image::planar::{COLOURS, Planar};
 use crate::image::plane::Plane;
-use crate::image::quads::{Quad, Quads};
 use crate::image::{Area, Size, Window};
 
 /// Debt at which a tile is run again, at a `reuse` of 1: frames of what is still and well known count for a tenth each.
@@ -99,12 +100,10 @@ pub struct Reuse {
     owed: Vec<bool>,
     stand_ins: Vec<Area>,
     /// Trust, frames of history with what they may be at most, and doubt, of each pixel.
-    merits: Quads,
-    /// Share of the new sample in each pixel of a row.
-    fresh: Vec<f32>,
+    merits: Planar<4>,
     still: [Plane; 3],
     /// The difference that is handed on to the output: red, green and blue in levels.
-    transfer: Quads,
+    transfer: Planar<COLOURS>,
     refresh: Refresh,
 }
 
@@ -122,10 +121,9 @@ impl Reuse {
             watched: vec![false; grid.count()],
             owed: vec![false; grid.count()],
             stand_ins: Vec::new(),
-            merits: Quads::new(picture),
-            fresh: vec![1.0; picture.width],
+            merits: Planar::new(picture),
             still: [plane(), plane(), plane()],
-            transfer: Quads::new(picture),
+            transfer: Planar::new(picture),
             refresh: Refresh::Whole,
         }
     }
@@ -151,9 +149,9 @@ impl Reuse {
     }
 
     /// Gives away the difference that is handed on for another, which is written over.
-    pub fn swap_transfer(&mut self, other: &mut Quads) {
+    pub fn swap_transfer(&mut self, other: &mut Planar<COLOURS>) {
         if other.size != self.grid.picture {
-            *other = Quads::new(self.grid.picture);
+            *other = Planar::new(self.grid.picture);
         }
         std::mem::swap(&mut self.transfer, other);
     }
@@ -206,7 +204,7 @@ impl Reuse {
     }
 
     /// Where the merits go.
-    pub fn merits_mut(&mut self) -> &mut Quads {
+    pub fn merits_mut(&mut self) -> &mut Planar<4> {
         &mut self.merits
     }
 
@@ -219,7 +217,7 @@ impl Reuse {
     }
 
     /// Decides what of the frame is new, by its maps (motion, share of the past, speed) and merits.
-    pub fn decide(&mut self, controls: &Controls, maps: &Quads, noise: f32, window: &Window) {
+    pub fn decide(&mut self, controls: &Controls, maps: &Maps, noise: f32, window: &Window) {
         let [before, debts] = &mut self.debts;
         move_debts(before, maps, debts);
         let most = controls.most_debt(noise);
@@ -264,59 +262,81 @@ impl Reuse {
         }
     }
 
-    /// Brings a row up to date with what was decided: the frame becomes the history, and the maps' share that of the past.
-    pub fn settle_row(
-        &mut self,
-        y: usize,
-        noise: f32,
-        moved: &[Quad],
-        present: &mut [Quad],
-        maps: &mut [Quad],
-    ) {
-        self.find_fresh(y);
+    /// What rows are brought up to date with, as it was decided, where there is so much noise; and where the difference goes that is handed
+    /// on.
+    pub fn settle(&mut self, noise: f32) -> (Settling<'_>, &mut Planar<COLOURS>) {
+        let Self { grid, wanted, owed, merits, refresh, transfer, .. } = self;
         let handed_on = 1.0 - smooth_step(HANDED_ON, noise);
-        let Self { fresh, merits, transfer, .. } = self;
-        settle_row(fresh, merits.row(y), handed_on, moved, present, maps, transfer.row_mut(y));
+        (Settling { grid, wanted, owed, merits, is_whole: *refresh == Refresh::Whole, handed_on }, transfer)
     }
+}
 
-    /// To be called when every row is settled.
-    pub fn settled(&mut self) {
-        self.transfer.extend();
+/// What of a frame is new, and what rows are brought up to date with.
+pub struct Settling<'a> {
+    grid: &'a Grid,
+    wanted: &'a [bool],
+    owed: &'a [bool],
+    merits: &'a Planar<4>,
+    is_whole: bool,
+    handed_on: f32,
+}
+
+impl Settling<'_> {
+    /// Brings row `y` up to date: the frame becomes the history, the maps' share that of the past, and what is handed on goes to
+    /// `transfer`. `fresh` is scratch, a row of vectors.
+    pub fn settle_row(
+        &self,
+        y: usize,
+        fresh: RowMut<'_>,
+        moved: [Row<'_>; 4],
+        present: [RowMut<'_>; 4],
+        shares: RowMut<'_>,
+        transfer: [RowMut<'_>; COLOURS],
+    ) {
+        self.find_fresh(y, fresh.as_flattened_mut());
+        let row = Settled { moved, merits: self.merits.row(y), handed_on: self.handed_on };
+        settle_row(fresh, &row, present, shares, transfer);
     }
 
     /// Share of the new sample in the pixels of a row: all of it in tiles that are new, but less towards such as are not; where
     /// something else stands in, as much as the past is distrusted.
-    fn find_fresh(&mut self, y: usize) {
-        if self.refresh == Refresh::Whole {
-            return self.fresh.fill(1.0);
+    fn find_fresh(&self, y: usize, fresh: &mut [f32]) {
+        fresh.fill(1.0);
+        if self.is_whole {
+            return;
         }
         let Size { width: across, height: down } = self.grid.tiles;
         let side = self.grid.tile;
-        let row = y / side;
+        let row = (y / side) as isize;
         let is_new = |x: isize, y: isize| {
             let inside = x >= 0 && y >= 0 && x < across as isize && y < down as isize;
             // Beyond the picture there is nothing to go over to.
             !inside || self.wanted[y as usize * across + x as usize]
         };
         let (above, below) = ((y % side) as f32, (side - 1 - y % side) as f32);
-        for (x, fresh) in self.fresh.iter_mut().enumerate() {
-            let (column, r) = ((x / side) as isize, row as isize);
-            if !is_new(column, r) {
-                let is_owed = self.owed[row * across + x / side];
-                *fresh = if is_owed { 1.0 - self.merits.row(y)[x][0] } else { 0.0 };
+        let trust = self.merits.plane(0, y).chunks(side);
+        for ((column, fresh), trust) in
+            (0..).zip(fresh[..self.grid.picture.width].chunks_mut(side)).zip(trust)
+        {
+            if !is_new(column, row) {
+                let is_owed = self.owed[row as usize * across + column as usize];
+                let pixels = fresh.iter_mut().zip(trust);
+                pixels.for_each(|(fresh, trust)| *fresh = if is_owed { 1.0 - trust } else { 0.0 });
                 continue;
             }
-            let (left, right) = ((x % side) as f32, (side - 1 - x % side) as f32);
-            let mut distance = RAMP;
-            for (dx, across) in [(-1, left), (0, 0.0), (1, right)] {
-                for (dy, down) in [(-1, above), (0, 0.0), (1, below)] {
-                    let steps = larger(across, down);
-                    if (dx, dy) != (0, 0) && steps < distance && !is_new(column + dx, r + dy) {
-                        distance = steps;
-                    }
+            for (dx, dy, steps) in
+                [(-1, -1, above), (0, -1, above), (1, -1, above), (-1, 0, 0.0), (1, 0, 0.0)]
+                    .into_iter()
+                    .chain([(-1, 1, below), (0, 1, below), (1, 1, below)])
+            {
+                if steps >= RAMP || is_new(column + dx, row + dy) {
+                    continue;
+                }
+                for (x, fresh) in fresh.iter_mut().enumerate() {
+                    let along = [(side - 1 - x) as f32, 0.0, x as f32][(1 - dx) as usize];
+                    *fresh = smaller((larger(along, steps) + 0.5) / RAMP, *fresh);
                 }
             }
-            *fresh = smaller((distance + 0.5) / RAMP, 1.0);
         }
     }
 }
@@ -332,24 +352,25 @@ fn mean(plane: &Plane, area: &Area) -> f32 {
     rows.map(|row| row.iter().sum::<f32>()).sum::<f32>() / (area.size.width * area.size.height) as f32
 }
 
-fn mean_doubt(merits: &Quads, area: &Area) -> f32 {
-    let rows = (area.y..area.y + area.size.height).map(|y| &merits.row(y)[area.x..area.x + area.size.width]);
-    let sum = rows.map(|row| row.iter().map(|merit| merit[3]).sum::<f32>()).sum::<f32>();
+fn mean_doubt(merits: &Planar<4>, area: &Area) -> f32 {
+    let rows =
+        (area.y..area.y + area.size.height).map(|y| &merits.plane(3, y)[area.x..area.x + area.size.width]);
+    let sum = rows.map(|row| row.iter().sum::<f32>()).sum::<f32>();
     sum / (area.size.width * area.size.height) as f32
 }
 
 /// The debt of each pixel where it came from, and what this frame adds to it.
-fn move_debts(before: &Plane, maps: &Quads, after: &mut Plane) {
+fn move_debts(before: &Plane, maps: &Maps, after: &mut Plane) {
     let Size { width, height } = before.size;
     for y in 0..height {
-        let maps = maps.row(y);
-        for (x, (map, to)) in maps.iter().zip(after.row_mut(y)).enumerate() {
+        let [u, v, shares, speeds] = [0, 1, 2, 3].map(|map| maps.plane(map, y));
+        for (x, to) in after.row_mut(y).iter_mut().enumerate() {
             let nearest = |at: usize, by: f32, end: usize| {
                 // A cast saturates, and takes what is no number to 0.
                 ((at as f32 + by).round() as usize).min(end - 1)
             };
-            let (from_x, from_y) = (nearest(x, map[0], width), nearest(y, map[1], height));
-            *to = before.row(from_y)[from_x] + (1.0 - map[2]) * (1.0 + map[3] / MOTION_OF_DOUBLE);
+            let (from_x, from_y) = (nearest(x, u[x], width), nearest(y, v[x], height));
+            *to = before.row(from_y)[from_x] + (1.0 - shares[x]) * (1.0 + speeds[x] / MOTION_OF_DOUBLE);
         }
     }
 }
@@ -416,37 +437,43 @@ fn slow_down(mask: &Plane, motion: &mut [Plane; 2]) {
     }
 }
 
+/// What is known of a row that is brought up to date.
+struct Settled<'a> {
+    moved: [Row<'a>; 4],
+    merits: [Row<'a>; 4],
+    handed_on: f32,
+}
+
 dispatched! {
     /// The row as it goes into the history, its share of the past, and what is handed on.
     fn settle_row / settle_row_plain(
-        fresh: &[f32], merits: &[Quad], handed_on: f32, moved: &[Quad], present: &mut [Quad], maps: &mut [Quad],
-        transfer: &mut [Quad],
+        fresh: Row<'_>, row: &Settled<'_>, present: [RowMut<'_>; 4], shares: RowMut<'_>, transfer: [RowMut<'_>; COLOURS],
     ) {
-        let count = present.len();
-        let (fresh, merits, moved) = (&fresh[..count], &merits[..count], &moved[..count]);
-        let (maps, transfer) = (&mut maps[..count], &mut transfer[..count]);
-        for x in 0..count {
-            let new = fresh[x];
-            let [trust, length, longest, _] = merits[x];
-            let pull = new * (1.0 - maps[x][2]);
-            let kept = (1.0 - new) * ((1.0 - trust) + handed_on * trust / (length + 1.0));
-            let pixel = &mut present[x];
-            let mut difference = [0.0; 4];
-            for channel in 0..3 {
-                let residual = pixel[channel] - moved[x][channel];
-                difference[channel] = kept * residual;
-                pixel[channel] = moved[x][channel] + pull * residual + difference[channel];
+        let (count, one) = (fresh.len(), Lanes::splat(1.0));
+        let [trusts, lengths, longests, _] = row.merits.map(|row| &row[..count]);
+        let moved = row.moved.map(|row| &row[..count]);
+        let present = present.map(|row| &mut row[..count]);
+        let mut transfer = transfer.map(|row| &mut row[..count]);
+        let shares = &mut shares[..count];
+        for (block, new) in fresh.iter().enumerate() {
+            let new = Lanes(*new);
+            let [trust, length, longest] = [trusts, lengths, longests].map(|row| Lanes(row[block]));
+            let pull = new * (one - Lanes(shares[block]));
+            let kept = (one - new)
+                * ((one - trust) + Lanes::splat(row.handed_on) * trust / (length + one));
+            let mut difference = [Lanes::ZERO; COLOURS];
+            for plane in 0..COLOURS {
+                let past = Lanes(moved[plane][block]);
+                let residual = Lanes(present[plane][block]) - past;
+                difference[plane] = kept * residual;
+                present[plane][block] = (past + pull * residual + difference[plane]).0;
             }
-            pixel[3] = new * (smaller(length * trust, longest) + 1.0) + (1.0 - new) * length;
-            maps[x][2] = 1.0 - pull;
-            transfer[x] = in_colours(&difference);
+            let counted = (length * trust).min(longest) + one;
+            present[COLOURS][block] = (new * counted + (one - new) * length).0;
+            shares[block] = (one - pull).0;
+            for (to, colour) in transfer.iter_mut().zip(colours(difference)) {
+                to[block] = colour.0;
+            }
         }
     }
-}
-
-/// A difference of luma and colour differences as one of red, green and blue.
-#[inline(always)]
-fn in_colours(difference: &Quad) -> Quad {
-    let [red, green, blue] = colours(difference);
-    [red, green, blue, 0.0]
 }

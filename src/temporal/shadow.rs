@@ -11,16 +11,17 @@ use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 
 use super::estimators::{Estimators, SMALL};
+use super::maps::Maps;
 use super::noise::{Medians, Noise};
 use super::reuse::{Reuse, STRICTER};
 use super::weighing::{Evidence, Means, Weighing, judge_row, weigh_row};
 use super::{Controls, Mode, larger};
 use crate::flow::Flow;
 use crate::image::bands::rows_in_band;
-use crate::image::lanes::dispatched;
+use crate::image::lanes::{LANES, Lanes, Row, RowMut, dispatched};
 use crate::image::luma::load_row;
+use crate::image::planar::{COLOURS, Planar, RowsMut, Spots};
 use crate::image::plane::Plane;
-use crate::image::quads::{Quad, Quads, Taps, locate, sample, sample_fourth};
 use crate::image::{Area, Sample, Size, View, Window, rows};
 
 /// How much longer the history of a noisy clip may become.
@@ -32,7 +33,7 @@ const BRIGHTER_THAN_BARS: f32 = 40.0;
 pub struct Guide {
     /// Motion to the right and down into the past in pixels of the small picture, share of the past in the blend, and size of
     /// the motion around in pixels.
-    pub maps: Quads,
+    pub maps: Maps,
     /// Standard deviation of the noise, in levels.
     pub noise: f32,
     /// Mean share of the past.
@@ -44,15 +45,15 @@ pub struct Shadow {
     size: Size,
     estimators: Estimators,
     /// The history: luma, two colour differences, and how many frames are in it.
-    past: Quads,
+    past: Planar<4>,
     has_past: bool,
     /// The frame, which becomes the history.
-    present: Quads,
+    present: Planar<4>,
     /// Luma of the history and of the frame once more, as motion is looked for in it.
     past_luma: Plane,
     luma: Plane,
     /// The history moved to where the frame is.
-    moved: Quads,
+    moved: Planar<4>,
     noise: Noise,
     colour_noise: Noise,
     medians: [Medians; 2],
@@ -78,20 +79,24 @@ pub struct Shadow {
 
 /// What a thread works with on a band of rows.
 struct Scratch {
-    taps: Taps,
+    /// Where the past of each eight pixels of a row is.
+    spots: Vec<Spots>,
     medians: [Medians; 2],
     /// The brightest luma of each column.
     brightest: Vec<f32>,
     means: Means,
+    /// Share of what is new in each pixel of a row, where outputs are reused.
+    fresh: Vec<[f32; LANES]>,
 }
 
 impl Scratch {
     fn new(width: usize) -> Self {
         Self {
-            taps: Taps::new(width),
+            spots: vec![Spots::default(); width.div_ceil(LANES)],
             medians: Default::default(),
             brightest: vec![0.0; width],
             means: Means::new(width),
+            fresh: vec![[0.0; LANES]; width.div_ceil(LANES)],
         }
     }
 }
@@ -100,16 +105,16 @@ impl Shadow {
     /// For frames of a size, which is at least [`flow::SMALLEST`] each way. Motion is looked for at `most_searched` samples, where the
     /// mode does not ask for more.
     pub fn new(size: Size, mode: Mode, most_searched: usize) -> Self {
-        let (quads, plane) = (|| Quads::new(size), || Plane::new(size));
+        let (planar, plane) = (|| Planar::new(size), || Plane::new(size));
         Self {
             size,
             estimators: Estimators::new(mode, size, most_searched),
-            past: quads(),
+            past: planar(),
             has_past: false,
-            present: quads(),
+            present: planar(),
             past_luma: plane(),
             luma: plane(),
-            moved: quads(),
+            moved: planar(),
             noise: Noise::default(),
             colour_noise: Noise::default(),
             medians: Default::default(),
@@ -120,7 +125,7 @@ impl Shadow {
             between: plane(),
             scratch: Vec::new(),
             shares: vec![0.0; size.height],
-            guide: Guide { maps: quads(), noise: 0.0, share: 0.0 },
+            guide: Guide { maps: planar(), noise: 0.0, share: 0.0 },
             flow: Flow::default(),
             has_flow: false,
             reuse: None,
@@ -142,8 +147,10 @@ impl Shadow {
         let bands = bands.zip(brightest.par_chunks_mut(count)).zip(scratch);
         bands.for_each(|((((mut present, mut luma), input), brightest), scratch)| {
             scratch.brightest.fill(0.0);
-            for ((y, from), brightest) in present.rows().zip(rows(input)).zip(brightest) {
-                load_row(from, channels, present.row_mut(y), luma.row_mut(y));
+            let frame = present.rows().zip(present.rows_mut()).zip(rows(input)).zip(brightest);
+            for (((y, mut present), from), brightest) in frame {
+                let [light, blues, reds, _] = present.planes();
+                load_row(from, channels, [light, blues, reds], luma.row_mut(y));
                 luma.extend(y);
                 *brightest = find_brightest(luma.row_mut(y), &mut scratch.brightest);
             }
@@ -202,9 +209,14 @@ impl Shadow {
         if let Some(reuse) = &mut self.reuse {
             reuse.begin(&controls.reuse, self.noise.level());
         }
-        for y in 0..self.size.height {
-            self.present.row_mut(y).iter_mut().for_each(|pixel| pixel[3] = 1.0);
-        }
+        let count = self.prepare_bands();
+        self.present.bands_mut(count).for_each(|mut band| {
+            for mut rows in band.rows_mut() {
+                let [_, _, _, lengths] = rows.planes();
+                lengths.fill(1.0);
+                rows.extend();
+            }
+        });
         self.has_flow = false;
         std::mem::swap(&mut self.past_luma, &mut self.luma);
         self.keep();
@@ -255,19 +267,19 @@ impl Shadow {
     }
 
     /// Gives away the maps of the last frame for others, which are written over.
-    pub fn swap_maps(&mut self, other: &mut Quads) {
+    pub fn swap_maps(&mut self, other: &mut Maps) {
         if other.size != self.size {
-            *other = Quads::new(self.size);
+            *other = Maps::new(self.size);
         }
         std::mem::swap(&mut self.guide.maps, other);
     }
 
     /// The history: luma and colour differences.
-    pub fn past(&self) -> &Quads {
+    pub fn past(&self) -> &Planar<4> {
         &self.past
     }
 
-    /// The frame, as it was blended, is the past of the next.
+    /// The frame, as it was blended, is the past of the next. Its rows are extended.
     fn keep(&mut self) {
         std::mem::swap(&mut self.past, &mut self.present);
         self.past.extend();
@@ -283,24 +295,26 @@ impl Shadow {
         let [luma, colour] = residuals;
         let bands =
             moved.bands_mut(count).zip(luma.bands_mut(count)).zip(colour.bands_mut(count)).zip(scratch);
-        bands.for_each(|(((mut moved, mut luma), mut colour), Scratch { taps, medians, .. })| {
+        bands.for_each(|(((mut moved, mut luma), mut colour), Scratch { spots, medians, .. })| {
             medians.iter_mut().for_each(Medians::clear);
-            for y in moved.rows() {
-                let moved = moved.row_mut(y);
-                locate(past, y, [motion[0].row(y), motion[1].row(y)], taps);
-                sample(past, taps, moved);
-                sample_fourth(past, taps, moved);
-                let present = present.row(y);
-                square_differences(present, moved, luma.row_mut(y), colour.row_mut(y));
+            for (y, mut moved) in moved.rows().zip(moved.rows_mut()) {
+                locate_row(past, y, motion, spots);
+                move_row(
+                    past,
+                    spots,
+                    present.row(y),
+                    moved.lanes(),
+                    [luma.lanes_mut(y), colour.lanes_mut(y)],
+                );
                 luma.extend(y);
                 colour.extend(y);
                 if rows.contains(&y) && (y - rows.start).is_multiple_of(step) {
                     let [luma, colour] = &mut *medians;
-                    let pixels = present[columns.clone()].iter().zip(&moved[columns.clone()]);
-                    for (present, moved) in pixels.step_by(step) {
-                        luma.add(present[0] - moved[0]);
-                        colour.add(present[1] - moved[1]);
-                        colour.add(present[2] - moved[2]);
+                    for (plane, moved) in moved.planes().into_iter().take(COLOURS).enumerate() {
+                        let medians = if plane == 0 { &mut *luma } else { &mut *colour };
+                        let present = &present.plane(plane, y)[columns.clone()];
+                        let samples = present.iter().zip(&moved[columns.clone()]).step_by(step);
+                        samples.for_each(|(present, moved)| medians.add(present - moved));
                     }
                 }
             }
@@ -342,13 +356,12 @@ impl Shadow {
         let bands = present.bands_mut(count).zip(guide.maps.bands_mut(count)).zip(past_luma.bands_mut(count));
         let bands = bands.zip(shares.par_chunks_mut(count)).zip(scratch);
         bands.for_each(|((((mut present, mut maps), mut luma), shares), Scratch { means, .. })| {
-            for (y, sum) in present.rows().zip(shares) {
+            let rows = present.rows().zip(present.rows_mut()).zip(maps.rows_mut()).zip(shares);
+            for (((y, mut present), mut maps), sum) in rows {
                 means.fill(y, residuals, motion);
                 let evidence = Evidence::of(y, *size, means, motion, moved);
-                let (present, maps) = (present.row_mut(y), maps.row_mut(y));
-                weigh_row(&evidence, weighing, present, maps);
-                *sum = sum_of_shares(maps);
-                take_luma(present, luma.row_mut(y));
+                weigh_row(&evidence, weighing, present.lanes(), maps.lanes());
+                *sum = finish_row(&mut present, &mut maps, luma.row_mut(y));
                 luma.extend(y);
             }
         });
@@ -371,21 +384,33 @@ impl Shadow {
         let Self { size, residuals, motion, moved, guide, scratch, .. } = self;
         let bands = guide.maps.bands_mut(count).zip(reuse.merits_mut().bands_mut(count)).zip(scratch);
         bands.for_each(|((mut maps, mut merits), Scratch { means, .. })| {
-            for y in maps.rows() {
+            let rows = maps.rows().zip(maps.rows_mut()).zip(merits.rows_mut());
+            for ((y, mut maps), mut merits) in rows {
                 means.fill(y, residuals, motion);
                 let evidence = Evidence::of(y, *size, means, motion, moved);
-                judge_row(&evidence, weighing, &deciding, maps.row_mut(y), merits.row_mut(y));
+                judge_row(&evidence, weighing, &deciding, maps.lanes(), merits.lanes());
             }
         });
         reuse.decide(&controls.reuse, &self.guide.maps, noise[0], window);
-        for y in 0..self.size.height {
-            let (present, maps) = (self.present.row_mut(y), self.guide.maps.row_mut(y));
-            reuse.settle_row(y, noise[0], self.moved.row(y), present, maps);
-            self.shares[y] = sum_of_shares(maps);
-            take_luma(present, self.past_luma.row_mut(y));
-        }
-        self.past_luma.extend();
-        reuse.settled();
+        let Self { present, moved, past_luma, guide, scratch, shares, .. } = self;
+        let (settling, transfer) = reuse.settle(noise[0]);
+        let bands = present.bands_mut(count).zip(guide.maps.bands_mut(count)).zip(past_luma.bands_mut(count));
+        let bands = bands.zip(transfer.bands_mut(count)).zip(shares.par_chunks_mut(count)).zip(scratch);
+        bands.for_each(|(((((mut present, mut maps), mut luma), mut transfer), shares), scratch)| {
+            let rows = present.rows().zip(present.rows_mut()).zip(maps.rows_mut());
+            for ((((y, mut present), mut maps), mut transfer), sum) in
+                rows.zip(transfer.rows_mut()).zip(shares)
+            {
+                let [_, _, shares, _] = maps.lanes();
+                let fresh = &mut scratch.fresh;
+                settling.settle_row(y, fresh, moved.row(y), present.lanes(), shares, transfer.lanes());
+                transfer.extend();
+                *sum = finish_row(&mut present, &mut maps, luma.row_mut(y));
+                luma.extend(y);
+            }
+        });
+        transfer.extend();
+        past_luma.extend_ends();
         self.find_share();
     }
 
@@ -396,12 +421,12 @@ impl Shadow {
     }
 }
 
-fn sum_of_shares(maps: &[Quad]) -> f64 {
-    maps.iter().map(|map| f64::from(map[2])).sum()
-}
-
-fn take_luma(pixels: &[Quad], to: &mut [f32]) {
-    to.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = pixel[0]);
+/// Extends what became of a row, hands out its luma, and answers the sum of the shares of the past.
+fn finish_row(present: &mut RowsMut<'_, 4>, maps: &mut RowsMut<'_, 4>, luma: &mut [f32]) -> f64 {
+    present.extend();
+    maps.extend();
+    luma.copy_from_slice(present.planes()[0]);
+    maps.planes()[2].iter().map(|share| f64::from(*share)).sum()
 }
 
 /// The brightest of a row; of each column, so far.
@@ -413,14 +438,31 @@ fn find_brightest(row: &[f32], columns: &mut [f32]) -> f32 {
 }
 
 dispatched! {
-    /// Squares of the differences of a row.
-    fn square_differences / square_differences_plain(
-        present: &[Quad], moved: &[Quad], luma: &mut [f32], colour: &mut [f32],
+    /// Where the past of a row is.
+    fn locate_row / locate_row_plain(past: &Planar<4>, y: usize, motion: &[Plane; 2], spots: &mut [Spots]) {
+        let [u, v] = motion.each_ref().map(|plane| plane.lanes(0, y as isize));
+        for (block, (spots, (u, v))) in spots.iter_mut().zip(u.iter().zip(v)).enumerate() {
+            *spots = past.locate((LANES * block, y), [Lanes(*u), Lanes(*v)]);
+        }
+    }
+}
+
+dispatched! {
+    /// The past of a row, and squares of what luma and colour differences differ from it by.
+    fn move_row / move_row_plain(
+        past: &Planar<4>, spots: &[Spots], present: [Row<'_>; 4], moved: [RowMut<'_>; 4], residuals: [RowMut<'_>; 2],
     ) {
-        for ((present, moved), (luma, colour)) in present.iter().zip(moved).zip(luma.iter_mut().zip(colour)) {
-            let [l, b, r] = [present[0] - moved[0], present[1] - moved[1], present[2] - moved[2]];
-            *luma = l * l;
-            *colour = 0.5 * (b * b + r * r);
+        let count = spots.len();
+        let present = present.map(|row| &row[..count]);
+        let [luma, blue, red, lengths] = moved.map(|row| &mut row[..count]);
+        let [of_luma, of_colour] = residuals.map(|row| &mut row[..count]);
+        for (block, spots) in spots.iter().enumerate() {
+            let moved = past.sample(spots);
+            lengths[block] = past.linear(3, spots).0;
+            let [l, b, r] = [0, 1, 2].map(|plane| Lanes(present[plane][block]) - moved[plane]);
+            (luma[block], blue[block], red[block]) = (moved[0].0, moved[1].0, moved[2].0);
+            of_luma[block] = (l * l).0;
+            of_colour[block] = (Lanes::splat(0.5) * (b * b + r * r)).0;
         }
     }
 }

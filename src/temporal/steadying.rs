@@ -2,7 +2,7 @@
 
 use super::blend::Blend;
 use super::{Look, Mode, Seen};
-use crate::image::quads::Quads;
+use crate::image::planar::{COLOURS, Planar};
 use crate::image::{Sample, Size, ViewMut};
 
 /// Steadies outputs, one after the other, and remembers them.
@@ -27,14 +27,14 @@ impl Steadying {
     }
 
     /// Hands out the history of the output, red, green and blue in units of samples, for who goes on elsewhere.
-    pub fn take_past(&mut self) -> Option<Quads> {
+    pub fn take_past(&mut self) -> Option<Planar<COLOURS>> {
         self.blend.take()?.into_past()
     }
 
     /// Goes on with a history that was made elsewhere, of outputs of inputs of size `small`.
-    pub fn give_past(&mut self, small: Size, past: &Quads) {
+    pub fn give_past(&mut self, small: Size, past: Planar<COLOURS>) {
         self.sizes = Some((small, past.size));
-        self.blend = Some(Blend::with_past(small, past.size, self.mode, past));
+        self.blend = Some(Blend::with_past(small, self.mode, past));
     }
 
     /// Steadies the output of an input of which this was seen.

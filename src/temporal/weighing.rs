@@ -1,11 +1,11 @@
 //! What the past is worth at a pixel: the evidence, and the weights that come of it.
 
-use super::{larger, smaller, smooth_step};
+use super::smooth_steps;
 use crate::image::Size;
 use crate::image::box_filter::{box_row, sums};
-use crate::image::lanes::{LANES, dispatched};
+use crate::image::lanes::{LANES, Lanes, Row, RowMut, SIDE_BY_SIDE, dispatched};
+use crate::image::planar::Planar;
 use crate::image::plane::Plane;
-use crate::image::quads::{Quad, Quads};
 
 /// Radius, in pixels, of the square over which residuals are judged.
 const RESIDUAL_RADIUS: usize = 2;
@@ -60,82 +60,93 @@ pub struct Evidence<'a> {
     y: f32,
     /// Where the picture ends: half a pixel beyond the last column and row.
     end: [f32; 2],
-    residuals: [&'a [f32]; 2],
-    motion: [&'a [f32]; 2],
-    mean_motion: [&'a [f32]; 2],
-    moved: &'a [Quad],
+    residuals: [Row<'a>; 2],
+    motion: [Row<'a>; 2],
+    mean_motion: [Row<'a>; 2],
+    moved: [Row<'a>; 4],
 }
 
 impl<'a> Evidence<'a> {
     /// Of row `y` of a picture of a size.
-    pub fn of(y: usize, size: Size, means: &'a Means, motion: &'a [Plane; 2], moved: &'a Quads) -> Self {
+    pub fn of(y: usize, size: Size, means: &'a Means, motion: &'a [Plane; 2], moved: &'a Planar<4>) -> Self {
         Self {
             y: y as f32,
             end: [size.width as f32 - 0.5, size.height as f32 - 0.5],
-            residuals: means.residuals.each_ref().map(|row| row.as_flattened()),
-            motion: motion.each_ref().map(|plane| plane.row(y)),
-            mean_motion: means.motion.each_ref().map(|row| row.as_flattened()),
+            residuals: means.residuals.each_ref().map(|row| &row[..]),
+            motion: motion.each_ref().map(|plane| plane.lanes(0, y as isize)),
+            mean_motion: means.motion.each_ref().map(|row| &row[..]),
             moved: moved.row(y),
         }
     }
 
-    /// Of so many pixels, the first: all of them are there, as the compiler then knows.
+    /// Of so many vectors, the first: all of them are there, as the compiler then knows.
     #[inline(always)]
     fn first(&self, count: usize) -> Self {
         Self {
             residuals: self.residuals.map(|row| &row[..count]),
             motion: self.motion.map(|row| &row[..count]),
             mean_motion: self.mean_motion.map(|row| &row[..count]),
-            moved: &self.moved[..count],
+            moved: self.moved.map(|row| &row[..count]),
             ..*self
         }
     }
 
-    /// How far a pixel agrees with the past, where so much is explained: 0 where the past lies outside of the picture.
+    /// How far eight pixels agree with the past, where so much is explained: 0 where the past lies outside of the picture.
     #[inline(always)]
-    fn trust(&self, x: usize, explained: &[f32; 2]) -> f32 {
-        let (at_x, at_y) = (x as f32 + self.motion[0][x], self.y + self.motion[1][x]);
-        let inside = at_x >= -0.5 && at_y >= -0.5 && at_x <= self.end[0] && at_y <= self.end[1];
-        let [luma, colour] = [self.residuals[0][x] / explained[0], self.residuals[1][x] / explained[1]];
-        let worst = larger(luma, SHARE_OF_COLOUR * colour);
-        if inside { 1.0 - smooth_step(DISTRUST, worst.sqrt()) } else { 0.0 }
+    fn trust(&self, block: usize, explained: &[f32; 2]) -> Lanes {
+        let columns = Lanes::splat((LANES * block) as i32 as f32) + SIDE_BY_SIDE;
+        let [u, v] = self.motion.map(|row| Lanes(row[block]));
+        let inside = (columns + u).is_within(-0.5, self.end[0])
+            * (Lanes::splat(self.y) + v).is_within(-0.5, self.end[1]);
+        let [luma, colour] = self.residuals.map(|row| Lanes(row[block]));
+        let colour = colour / Lanes::splat(explained[1]);
+        let worst = (luma / Lanes::splat(explained[0])).max(Lanes::splat(SHARE_OF_COLOUR) * colour);
+        inside * (Lanes::splat(1.0) - smooth_steps(DISTRUST, worst.sqrt()))
     }
 
-    /// What the past is worth at a pixel.
+    /// What the past is worth at eight pixels.
     #[inline(always)]
-    fn weigh(&self, x: usize, weighing: &Weighing) -> Weight {
-        let trust = self.trust(x, &weighing.explained);
-        let [u, v] = self.mean_motion.map(|row| row[x]);
+    fn weigh(&self, block: usize, weighing: &Weighing) -> Weight {
+        let one = Lanes::splat(1.0);
+        let trust = self.trust(block, &weighing.explained);
+        let [u, v] = self.mean_motion.map(|row| Lanes(row[block]));
         let speed = (u * u + v * v).sqrt();
-        let longest = larger(weighing.longest / (1.0 + speed / MOTION_OF_HALF), 1.0);
-        let length = smaller(self.moved[x][3], longest);
-        let share = weighing.strength * trust * length / (length + 1.0);
-        Weight { trust, length, longest, map: [self.motion[0][x], self.motion[1][x], share, speed] }
+        let longest = Lanes::splat(weighing.longest) / (one + speed / Lanes::splat(MOTION_OF_HALF));
+        let longest = longest.max(one);
+        let length = Lanes(self.moved[3][block]).min(longest);
+        let share = Lanes::splat(weighing.strength) * trust * length / (length + one);
+        Weight { trust, length, longest, share, speed }
     }
 }
 
-/// What the past is worth at a pixel.
+/// What the past is worth at eight pixels.
 struct Weight {
-    trust: f32,
+    trust: Lanes,
     /// Frames of history, and what they may be at most.
-    length: f32,
-    longest: f32,
-    map: Quad,
+    length: Lanes,
+    longest: Lanes,
+    share: Lanes,
+    speed: Lanes,
 }
 
 dispatched! {
     /// The maps of a row, and the row as it goes into the history.
-    pub fn weigh_row / weigh_row_plain(evidence: &Evidence<'_>, weighing: &Weighing, present: &mut [Quad], maps: &mut [Quad]) {
-        let evidence = evidence.first(present.len());
-        let maps = &mut maps[..present.len()];
-        for (x, pixel) in present.iter_mut().enumerate() {
-            let Weight { trust, length, longest, map } = evidence.weigh(x, weighing);
-            let (share, moved) = (map[2], &evidence.moved[x]);
-            for channel in 0..3 {
-                pixel[channel] += share * (moved[channel] - pixel[channel]);
+    pub fn weigh_row / weigh_row_plain(
+        evidence: &Evidence<'_>, weighing: &Weighing, present: [RowMut<'_>; 4], maps: [RowMut<'_>; 4],
+    ) {
+        let count = present[0].len();
+        let evidence = evidence.first(count);
+        let [luma, blue, red, lengths] = present.map(|row| &mut row[..count]);
+        let [to_u, to_v, shares, speeds] = maps.map(|row| &mut row[..count]);
+        for block in 0..count {
+            let Weight { trust, length, longest, share, speed } = evidence.weigh(block, weighing);
+            for (plane, moved) in [&mut *luma, &mut *blue, &mut *red].into_iter().zip(evidence.moved) {
+                let present = Lanes(plane[block]);
+                plane[block] = (present + share * (Lanes(moved[block]) - present)).0;
             }
-            pixel[3] = smaller(length * trust, longest) + 1.0;
-            maps[x] = map;
+            lengths[block] = ((length * trust).min(longest) + Lanes::splat(1.0)).0;
+            (to_u[block], to_v[block]) = (evidence.motion[0][block], evidence.motion[1][block]);
+            (shares[block], speeds[block]) = (share.0, speed.0);
         }
     }
 }
@@ -144,14 +155,18 @@ dispatched! {
     /// The maps of a row; and its trust, frames of history with what they may be at most, and doubt where `deciding` is
     /// what may differ.
     pub fn judge_row / judge_row_plain(
-        evidence: &Evidence<'_>, weighing: &Weighing, deciding: &[f32; 2], maps: &mut [Quad], merits: &mut [Quad],
+        evidence: &Evidence<'_>, weighing: &Weighing, deciding: &[f32; 2], maps: [RowMut<'_>; 4], merits: [RowMut<'_>; 4],
     ) {
-        let evidence = evidence.first(maps.len());
-        let merits = &mut merits[..maps.len()];
-        for (x, to) in maps.iter_mut().enumerate() {
-            let Weight { trust, length, longest, map } = evidence.weigh(x, weighing);
-            *to = map;
-            merits[x] = [trust, length, longest, 1.0 - evidence.trust(x, deciding)];
+        let count = maps[0].len();
+        let evidence = evidence.first(count);
+        let [to_u, to_v, shares, speeds] = maps.map(|row| &mut row[..count]);
+        let [trusts, lengths, longests, doubts] = merits.map(|row| &mut row[..count]);
+        for block in 0..count {
+            let Weight { trust, length, longest, share, speed } = evidence.weigh(block, weighing);
+            (to_u[block], to_v[block]) = (evidence.motion[0][block], evidence.motion[1][block]);
+            (shares[block], speeds[block]) = (share.0, speed.0);
+            (trusts[block], lengths[block], longests[block]) = (trust.0, length.0, longest.0);
+            doubts[block] = (Lanes::splat(1.0) - evidence.trust(block, deciding)).0;
         }
     }
 }

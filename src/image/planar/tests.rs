@@ -1,42 +1,51 @@
-//! Laws of planes that are sampled eight pixels at a time, beside pixels that are sampled one by one.
+//! Laws of planes that are sampled eight pixels at a time, beside the cubic a tap at a time.
 
-use super::super::quads;
 use super::*;
 
 const SIZES: [(usize, usize); 6] = [(1, 1), (2, 5), (7, 3), (8, 8), (16, 16), (37, 21)];
 
-fn level(x: usize, y: usize, colour: usize) -> f32 {
-    ((x * 7 + y * 13 + colour * 5) as f32 * 0.7).sin() * 100.0 + 100.0
+fn level(x: usize, y: usize, plane: usize) -> f32 {
+    ((x * 7 + y * 13 + plane * 5) as f32 * 0.7).sin() * 100.0 + 100.0
 }
 
-fn written(size: Size) -> Planar {
+/// Every sample that is not written or extended is no number.
+fn written<const PLANES: usize>(size: Size) -> Planar<PLANES> {
     let mut picture = Planar::new(size);
     picture.samples.fill(f32::NAN);
-    picture.bands_mut(5).for_each(|mut band| {
-        let first = band.rows().start;
-        for (y, mut rows) in (first..).zip(band.rows_mut()) {
-            for (colour, row) in rows.lanes().into_iter().enumerate() {
-                for (x, sample) in row.as_flattened_mut()[..size.width].iter_mut().enumerate() {
-                    *sample = level(x, y, colour);
-                }
-            }
-            rows.extend();
-        }
-    });
-    picture.extend();
+    picture.fill_with(|x, y| std::array::from_fn(|plane| level(x, y, plane)));
     picture
 }
 
-/// The same picture in pixels of four figures.
-fn in_quads(size: Size) -> Quads {
-    let mut picture = Quads::new(size);
-    for y in 0..size.height {
-        for (x, pixel) in picture.row_mut(y).iter_mut().enumerate() {
-            *pixel = [level(x, y, 0), level(x, y, 1), level(x, y, 2), 0.0];
+/// The cubic of Catmull and Rom, in the form of Keys 1981 with a = -1/2.
+fn keys(distance: f64) -> f64 {
+    let d = distance.abs();
+    if d < 1.0 {
+        1.5 * d.powi(3) - 2.5 * d.powi(2) + 1.0
+    } else if d < 2.0 {
+        -0.5 * d.powi(3) + 2.5 * d.powi(2) - 4.0 * d + 2.0
+    } else {
+        0.0
+    }
+}
+
+fn tent(distance: f64) -> f64 {
+    (1.0 - distance.abs()).max(0.0)
+}
+
+/// The sample of a plane at a position, as the documentation has it.
+fn expected(size: Size, plane: usize, (x, y): (f64, f64), kernel: impl Fn(f64) -> f64) -> f64 {
+    // NaN is far out, before the first.
+    let limited = |at: f64, length: usize| at.max(-1.0).min(length as f64);
+    let (x, y) = (limited(x, size.width), limited(y, size.height));
+    let mut sum = 0.0;
+    for row in y.floor() as isize - 2..=y.floor() as isize + 3 {
+        for column in x.floor() as isize - 2..=x.floor() as isize + 3 {
+            let inside = |at: isize, length: usize| at.clamp(0, length as isize - 1) as usize;
+            let value = level(inside(column, size.width), inside(row, size.height), plane);
+            sum += f64::from(value) * kernel(x - column as f64) * kernel(y - row as f64);
         }
     }
-    picture.extend();
-    picture
+    sum
 }
 
 type Motion = fn(usize, usize) -> (f32, f32);
@@ -56,41 +65,69 @@ const MOTIONS: [Motion; 8] = [
     },
 ];
 
-#[test]
-fn pixels_of_four_figures_become_planes_and_again_what_they_were() {
+/// All eight samples at every place, of every motion, and where the figures of each are to be found.
+fn for_each_sample<const PLANES: usize>(
+    mut check: impl FnMut(Size, &Planar<PLANES>, &Spots, [Lanes; 2], (usize, usize)),
+) {
     for (width, height) in SIZES {
         let size = Size::new(width, height);
-        let planar = Planar::of(&in_quads(size));
-        assert_eq!(planar.row(height - 1), written(size).row(height - 1), "{size}");
-        let again = planar.in_quads();
-        (0..height).for_each(|y| assert_eq!(again.row(y), in_quads(size).row(y), "{size}, row {y}"));
-    }
-}
-
-#[test]
-fn eight_samples_are_those_of_pixels_of_four_figures_wherever_they_are() {
-    for (width, height) in SIZES {
-        let size = Size::new(width, height);
-        let (planar, quads) = (written(size), in_quads(size));
-        let mut taps = quads::Taps::new(width);
-        let mut expected = vec![[0.0; 4]; width];
-        for (kind, motion) in MOTIONS.into_iter().enumerate() {
-            for y in 0..height {
-                let (u, v): (Vec<_>, Vec<_>) = (0..width).map(|x| motion(x, y)).unzip();
-                quads::locate(&quads, y, [&u, &v], &mut taps);
-                quads::sample(&quads, &taps, &mut expected);
-                for x in (0..width).step_by(LANES) {
-                    let at = |lane: usize| motion(x + lane, y);
-                    let (u, v) = (std::array::from_fn(|k| at(k).0), std::array::from_fn(|k| at(k).1));
-                    let found = planar.sample(&planar.locate((x, y), [Lanes(u), Lanes(v)]));
-                    for (lane, expected) in expected[x..].iter().take(LANES).enumerate() {
-                        let found = found.map(|colour| colour.0[lane]);
-                        assert_eq!(found[..], expected[..3], "{size}, motion {kind}, {},{y}", x + lane);
-                    }
-                }
+        let picture = written(size);
+        for motion in MOTIONS {
+            for (x, y) in (0..height).flat_map(|y| (0..width).step_by(LANES).map(move |x| (x, y))) {
+                let at = |lane: usize| motion(x + lane, y);
+                let [u, v] = [std::array::from_fn(|k| at(k).0), std::array::from_fn(|k| at(k).1)];
+                let motion = [Lanes(u), Lanes(v)];
+                check(size, &picture, &picture.locate((x, y), motion), motion, (x, y));
             }
         }
     }
+}
+
+fn check_samples<const PLANES: usize>() {
+    for_each_sample::<PLANES>(|size, picture, spots, [u, v], (x, y)| {
+        let (cubic, linear) = (picture.sample(spots), picture.linear(PLANES - 1, spots));
+        for lane in 0..LANES.min(size.width - x) {
+            let place = ((x + lane) as f64 + f64::from(u.0[lane]), y as f64 + f64::from(v.0[lane]));
+            for (plane, found) in cubic.iter().enumerate() {
+                let wanted = expected(size, plane, place, keys);
+                assert!((f64::from(found.0[lane]) - wanted).abs() < 2e-3, "{size} {plane} at {place:?}");
+            }
+            let wanted = expected(size, PLANES - 1, place, tent);
+            assert!((f64::from(linear.0[lane]) - wanted).abs() < 2e-3, "{size} at {place:?}");
+        }
+    });
+}
+
+#[test]
+fn a_sample_is_the_cubic_of_its_surroundings_and_that_of_one_plane_may_be_linear() {
+    check_samples::<3>();
+    check_samples::<4>();
+}
+
+#[test]
+fn eight_samples_have_the_same_bits_wherever_they_are() {
+    for_each_sample::<4>(|size, picture, spots, motion, (x, y)| {
+        let counted = |at: usize| Lanes::splat(at as f32);
+        let across = Taps::inside(counted(x) + SIDE_BY_SIDE + motion[0], size.width);
+        let down = Taps::inside(counted(y) + motion[1], size.height);
+        let alone = picture.one_by_one(&Taps::new(across), &Taps::new(down));
+        assert_eq!(picture.sample(spots), alone, "{size} {x},{y}");
+        let apart = Spots { across, down, start: 0, kind: Kind::Apart };
+        assert_eq!(picture.linear(3, spots), picture.linear(3, &apart), "{size} {x},{y}");
+    });
+}
+
+#[test]
+fn what_does_not_move_is_sampled_bit_for_bit() {
+    for_each_sample::<4>(|size, picture, spots, [u, v], (x, y)| {
+        if (u, v) == (Lanes::ZERO, Lanes::ZERO) {
+            let found = picture.sample(spots).into_iter().chain([picture.linear(3, spots)]);
+            for (plane, found) in found.enumerate() {
+                let count = LANES.min(size.width - x);
+                assert_eq!(found.0[..count], picture.plane(plane, y)[x..x + count], "{size} {x},{y}");
+            }
+        }
+    });
 }
 
 /// Every row goes in and out again; what lies beside the colours stays.
@@ -98,7 +135,7 @@ fn there_and_back<S: Sample>(size: Size, channels: usize) {
     let sample = |x: usize, y: usize, channel: usize| {
         S::from_low_bits((x * 9173 + y * 421 + channel * 77) as u32 & (S::WHITE as u32))
     };
-    let mut picture = Planar::new(size);
+    let mut picture = Planar::<COLOURS>::new(size);
     picture.samples.fill(f32::NAN);
     picture.bands_mut(3).for_each(|mut band| {
         let first = band.rows().start;
@@ -145,7 +182,7 @@ fn what_is_stored_is_rounded_to_the_nearest_and_limited_and_nan_is_black() {
 fn bands_cover_every_row_once() {
     for (width, height) in SIZES {
         for count in [1, 2, 5, 16, 100] {
-            let mut picture = Planar::new(Size::new(width, height));
+            let mut picture = Planar::<4>::new(Size::new(width, height));
             picture.bands_mut(count).for_each(|mut band| {
                 let first = band.rows().start;
                 for (y, mut rows) in band.rows_mut().enumerate() {
@@ -166,7 +203,7 @@ fn samples_have_the_same_bits_on_every_processor() {
     let size = Size::new(61, 17);
     let picture = written(size);
     crate::image::lanes::dispatched! {
-        fn sum / sum_plain(picture: &Planar, motion: [Lanes; 2], to: &mut [f32; LANES]) {
+        fn sum / sum_plain(picture: &Planar<COLOURS>, motion: [Lanes; 2], to: &mut [f32; LANES]) {
             let [red, green, blue] = picture.sample(&picture.locate((16, 8), motion));
             *to = (red + green * Lanes::splat(3.0) + blue * Lanes::splat(7.0)).0;
         }

@@ -4,7 +4,7 @@
 //! ```text
 //! take in: samples [1,H,W,3] -> levels [1,3,H,W]
 //! finish:  levels, or a history -> samples, rounded and limited
-//! blend:   levels, past [1,3,H,W], maps [h,w,4] -> history [1,3,H,W], samples
+//! blend:   levels, past [1,3,H,W], maps [4,h,w] -> history [1,3,H,W], samples
 //! ```
 //!
 //! The blend is the arithmetic of `temporal::blend`, operation by operation, so that it gives the same bits wherever
@@ -14,7 +14,7 @@
 use super::Guard;
 use crate::image::Size;
 use crate::image::places::{Place, places};
-use crate::image::quads::BORDER;
+use crate::image::planar::BORDER;
 use crate::infer::graph::{self, LEVELS};
 use crate::infer::nodes::{Nodes, any, integer, length, value};
 use crate::model::onnx_file::Element;
@@ -56,7 +56,7 @@ fn of_any_size(name: &str, element: Element) -> ValueInfo {
     value(name, element, Some(dims.map(any).to_vec()))
 }
 
-/// Rounded to the nearest, as `quads::store_row` does.
+/// Rounded to the nearest, as `planar::store` does.
 fn add_finish(nodes: &mut Nodes, from: &str, bits: u32) {
     let (samples, white) = graph::samples(bits);
     let limited = nodes.clip(from, 0.0, white);
@@ -101,7 +101,7 @@ pub(super) fn blend(shape: &Shape) -> Vec<u8> {
         let dims = [1, 3, large.height, large.width].map(length);
         value(name, Element::F32, Some(dims.to_vec()))
     };
-    let maps = value(MAPS, Element::F32, Some([small.height, small.width, 4].map(length).to_vec()));
+    let maps = value(MAPS, Element::F32, Some([4, small.height, small.width].map(length).to_vec()));
     let finished = [1, large.height, large.width, 3].map(length).to_vec();
     let finished = value(FINISHED, graph::samples(bits).0, Some(finished));
     nodes.file(vec![picture(LEVELS), picture(PAST), maps], vec![picture(HISTORY), finished])
@@ -121,9 +121,8 @@ struct Maps {
 
 impl Maps {
     fn enlarge(nodes: &mut Nodes, small: Size, large: Size) -> Self {
-        let planes = nodes.transpose(MAPS, &[2, 0, 1]);
         let down = places(small.height, large.height);
-        let between = linear(nodes, &planes, 1, &down, &[large.height, 1]);
+        let between = linear(nodes, MAPS, 1, &down, &[large.height, 1]);
         let across = places(small.width, large.width);
         let maps = linear(nodes, &between, 2, &across, &[large.width]);
         let mut map = |channel: usize| {
@@ -162,7 +161,7 @@ struct Taps {
 }
 
 impl Axis {
-    /// As `quads::locate`: positions are limited to a pixel outside of the picture, NaN is before it.
+    /// As `Planar::locate`: positions are limited to a pixel outside of the picture, NaN is before it.
     fn locate(&self, nodes: &mut Nodes, motion: &str) -> Taps {
         let scale = nodes.float(self.scale);
         let start = nodes.floats(&self.dims, (0..self.count).map(|at| at as f32).collect());
@@ -189,7 +188,7 @@ impl Axis {
     }
 }
 
-/// As `quads::catmull_rom`.
+/// As `planar::catmull_rom`.
 fn catmull_rom(nodes: &mut Nodes, t: &str) -> [String; 4] {
     let [half, one, one_half, two, two_half] = [0.5, 1.0, 1.5, 2.0, 2.5].map(|value| nodes.float(value));
     let minus_half = nodes.float(-0.5);
@@ -211,7 +210,7 @@ fn catmull_rom(nodes: &mut Nodes, t: &str) -> [String; 4] {
     ]
 }
 
-/// As `quads::sample`, in its order of summation.
+/// As `Planar::sample`, in its order of summation.
 fn sample(nodes: &mut Nodes, large: Size, across: &Taps, down: &Taps) -> String {
     let shape = nodes.int64s(&[2], [3, large.width * large.height].into_iter());
     let flat = nodes.op("Reshape", &[PAST, &shape]);
@@ -257,7 +256,7 @@ fn add_guard(nodes: &mut Nodes, guard: &Guard, difference: &str, speed: &str, la
     nodes.op("Sub", &[difference, &coarse])
 }
 
-/// As `Quads::smooth`: pixels and their neighbours weighted 1, 2, 1 each way; the outermost are repeated.
+/// Pixels and their neighbours weighted 1, 2, 1 each way; the outermost are repeated.
 fn smooth(nodes: &mut Nodes, from: &str, large: Size) -> String {
     let two = nodes.float(2.0);
     let [left, right] = [0, 2].map(|shift| shifted(nodes, from, 3, large.width, shift));

@@ -6,7 +6,7 @@ use ort::value::DynTensor;
 use rayon::prelude::*;
 
 use crate::image::bands::rows_in_bands;
-use crate::image::quads::Quads;
+use crate::image::planar::{COLOURS, Planar};
 use crate::image::{Sample, Size, View, ViewMut, copy, rows};
 use crate::infer::onnx::{TensorSample, one_line};
 
@@ -27,19 +27,19 @@ pub(super) fn write_samples<S: TensorSample>(picture: View<'_, S>, to: &mut DynT
     Ok(())
 }
 
-/// Maps into a tensor of their size, by at most so many threads; 0: as many as there are.
-pub(super) fn write_maps(maps: &Quads, to: &mut DynTensor, threads: usize) -> Result<(), String> {
+/// Maps into a tensor of their size, plane after plane, by at most so many threads; 0: as many as there are.
+pub(super) fn write_maps(maps: &Planar<4>, to: &mut DynTensor, threads: usize) -> Result<(), String> {
     let (_, to) = to.try_extract_tensor_mut::<f32>().map_err(|err| one_line(&err))?;
-    let row = maps.size.width * 4;
-    if to.len() != row * maps.size.height {
+    let Size { width, height } = maps.size;
+    if to.len() != 4 * width * height {
         return Err("the maps have another size than the input".into());
     }
-    let write = |(y, to): (usize, &mut [f32])| to.copy_from_slice(maps.row(y).as_flattened());
+    let write = |(row, to): (usize, &mut [f32])| to.copy_from_slice(maps.plane(row / height, row % height));
     match rows_of_a_thread(maps.size, threads) {
-        None => to.chunks_exact_mut(row).enumerate().for_each(write),
+        None => to.chunks_exact_mut(width).enumerate().for_each(write),
         Some(count) => {
-            let rows = to.par_chunks_exact_mut(row).enumerate();
-            rows.with_min_len(count).for_each(write);
+            let rows = to.par_chunks_exact_mut(width).enumerate();
+            rows.with_min_len(4 * count).for_each(write);
         }
     }
     Ok(())
@@ -62,23 +62,19 @@ fn rows_of_a_thread(size: Size, threads: usize) -> Option<usize> {
     Some(rows_in_bands(size, most)).filter(|&count| count < size.height)
 }
 
-/// A history of planes, one after the other, as pixels.
-pub(super) fn pixels(planes: &[f32], size: Size) -> Quads {
-    let mut pixels = Quads::new(size);
-    for (channel, plane) in planes.chunks_exact(size.width * size.height).enumerate() {
-        for (y, row) in plane.chunks_exact(size.width).enumerate() {
-            pixels.row_mut(y).iter_mut().zip(row).for_each(|(pixel, level)| pixel[channel] = *level);
-        }
-    }
-    pixels
+/// A history of planes, one after the other, with a border.
+pub(super) fn planar(planes: &[f32], size: Size) -> Planar<COLOURS> {
+    let mut history = Planar::new(size);
+    let pixels = size.width * size.height;
+    history.fill_with(|x, y| [0, 1, 2].map(|colour| planes[colour * pixels + y * size.width + x]));
+    history
 }
 
-/// The other way round: three planes.
-pub(super) fn planes(pixels: &Quads) -> Vec<f32> {
-    let mut planes = Vec::with_capacity(3 * pixels.size.width * pixels.size.height);
-    for channel in 0..3 {
-        let rows = (0..pixels.size.height).map(|y| pixels.row(y));
-        rows.for_each(|row| planes.extend(row.iter().map(|pixel| pixel[channel])));
+/// The other way round.
+pub(super) fn tensor(history: &Planar<COLOURS>) -> Vec<f32> {
+    let mut planes = Vec::with_capacity(COLOURS * history.size.width * history.size.height);
+    for colour in 0..COLOURS {
+        (0..history.size.height).for_each(|y| planes.extend_from_slice(history.plane(colour, y)));
     }
     planes
 }

@@ -27,7 +27,7 @@ use super::onnx::{Options, Stop, TensorSample, one_line, prepare};
 use super::provider::Active;
 use super::runtime::Runtime;
 use super::{Cancel, InferError};
-use crate::image::quads::Quads;
+use crate::image::planar::{COLOURS, Planar};
 use crate::image::{Size, View, ViewMut, view};
 use crate::model::contract::Upscaler;
 
@@ -214,7 +214,12 @@ impl<S: TensorSample> Resident<S> {
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn blend(&mut self, levels: Levels, maps: &Quads, output: ViewMut<'_, S>) -> Result<(), InferError> {
+    pub fn blend(
+        &mut self,
+        levels: Levels,
+        maps: &Planar<4>,
+        output: ViewMut<'_, S>,
+    ) -> Result<(), InferError> {
         let Self { stage: Some(stage), past: Some(past), stop, place, moved, options, .. } = self else {
             return self.begin(levels, output);
         };
@@ -236,27 +241,27 @@ impl<S: TensorSample> Resident<S> {
     ///
     /// # Errors
     /// [`InferError`] in the runtime's words; there is no past then.
-    pub fn take_past(&mut self) -> Result<Option<Quads>, InferError> {
+    pub fn take_past(&mut self) -> Result<Option<Planar<COLOURS>>, InferError> {
         let (Some(past), Some(stage)) = (self.past.take(), &self.stage) else { return Ok(None) };
         let failed = failed(&self.model, stage.large);
         let on_host = past.0.to(AllocationDevice::CPU, 0).map_err(|err| failed(one_line(&err)))?;
         let (_, levels) = on_host.try_extract_tensor::<f32>().map_err(|err| failed(one_line(&err)))?;
         self.moved.out_bytes += size_of_val(levels);
-        Ok(Some(host::pixels(levels, stage.large)))
+        Ok(Some(host::planar(levels, stage.large)))
     }
 
     /// Goes on with a history that was made on the host, of pictures of `small`; one of another size is left.
     ///
     /// # Errors
     /// As [`Self::take_past`].
-    pub fn give_past(&mut self, past: &Quads, small: Size) -> Result<(), InferError> {
+    pub fn give_past(&mut self, past: &Planar<COLOURS>, small: Size) -> Result<(), InferError> {
         self.prepare(small)?;
         let large = small.times(self.scale);
         self.past = None;
         if past.size != large {
             return Ok(());
         }
-        let levels = host::planes(past);
+        let levels = host::tensor(past);
         self.moved.in_bytes += size_of_val(levels.as_slice());
         let tensor = Tensor::from_array(([1, 3, large.height, large.width], levels));
         let tensor = tensor.map_err(|err| failed(&self.model, large)(one_line(&err)))?;
@@ -294,7 +299,7 @@ impl<S: TensorSample> Resident<S> {
             large,
             blend,
             input: host.host_tensor::<S>(place, &[1, small.height, small.width, 3])?,
-            maps: host.host_tensor::<f32>(place, &[small.height, small.width, 4])?,
+            maps: host.host_tensor::<f32>(place, &[4, small.height, small.width])?,
             finished: host.host_tensor::<S>(place, &[1, large.height, large.width, 3])?,
         });
         Ok(())
