@@ -9,11 +9,12 @@ the file is half the size. The same input gives the same bytes, every time.
 """
 
 import sys
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+import reduction
 from ncnn_reader import Layer, NcnnError, kernel_size, read
 
 OPSET = 17
@@ -73,6 +74,31 @@ class _Graph:
             return self.add("Cast", [name], to=TensorProto.FLOAT)
         return name
 
+    def made_by(self, value: str) -> Optional[NodeProto]:
+        return next((node for node in self.nodes if node.output[0] == value), None)
+
+    def multiple(self, value: str) -> int:
+        """What every height and width that a picture can have is a multiple of, as far as is known."""
+        node = self.made_by(value)
+        if node is None:
+            return 1
+        if node.op_type == "DepthToSpace":
+            return _attribute(node, "blocksize")
+        if node.op_type in ("Add", "PRelu", "Relu", "Sigmoid"):
+            return self.multiple(node.input[0])
+        return 1
+
+    def channels(self, value: str) -> int:
+        """How many channels a picture has that a convolution, and what followed it, made."""
+        node = self.made_by(value)
+        if node is None:
+            raise NcnnError(f"the channels of `{value}` are not known")
+        if node.op_type == "Conv":
+            weights = self.made_by(node.input[1])
+            name = weights.input[0] if weights else node.input[1]
+            return next(constant.dims[0] for constant in self.constants if constant.name == name)
+        return self.channels(node.input[0]) // (_attribute(node, "blocksize") or 1) ** 2
+
     def scalar(self, value: float) -> str:
         return self.constant(np.array(value, np.float32))
 
@@ -101,6 +127,10 @@ def _node(kind: str, inputs: List[str], output: str, attributes: dict) -> NodePr
         attribute: AttributeProto = helper.make_attribute(name, attributes[name])
         node.attribute.append(attribute)
     return node
+
+
+def _attribute(node: NodeProto, name: str):
+    return next((helper.get_attribute_value(found) for found in node.attribute if found.name == name), None)
 
 
 # One rule per kind of layer follows.
@@ -217,8 +247,36 @@ def _interp(graph: _Graph, layer: Layer) -> None:
     fixed = layer.integer(3, 0) or layer.integer(4, 0) or layer.integer(5, 0) or layer.integer(6, 0)
     if attributes is None or fixed or min(down, across) <= 0:
         raise NcnnError(f"layer `{layer.name}`: only scaling by a factor, nearest, linear or cubic, is supported")
+    value = graph.take(layer.inputs[0])
+    reduced = _reduced(graph, value, layer.integer(0, 0), down) if down == across else None
+    if reduced:
+        return graph.give(layer.outputs[0], reduced)
     scales = graph.constant(np.array([1, 1, down, across], np.float32))
-    graph.give(layer.outputs[0], graph.add("Resize", [graph.take(layer.inputs[0]), "", scales], **attributes))
+    graph.give(layer.outputs[0], graph.add("Resize", [value, "", scales], **attributes))
+
+
+# Interp's parameter 0 -> the kernel, and half its width, of what a convolution can do as well.
+_KERNELS = {2: (reduction.linear, 1), 3: (reduction.cubic(CUBIC_COEFFICIENT), 2)}
+
+
+def _reduced(graph: _Graph, value: str, kind: int, scale: float) -> Optional[str]:
+    """A picture reduced by a convolution, if all sizes that it can have are whole steps of that."""
+    step = reduction.step(scale)
+    if not step or kind not in _KERNELS or graph.multiple(value) % step.denominator:
+        return None
+    channels = graph.channels(value)
+    made = reduction.weights(*_KERNELS[kind], step)
+    before, after = made["pads"]
+    pads = graph.constant(np.array([0, 0, before, before, 0, 0, after, after], np.int64))
+    padded = graph.add("Pad", [value, pads], mode="edge")
+    # Colours are reduced each by itself.
+    kernels = graph.constant(np.tile(made["weights"], (channels, 1, 1, 1)))
+    strides = [made["stride"]] * 2
+    size = list(made["weights"].shape[2:])
+    convolved = graph.add("Conv", [padded, kernels], kernel_shape=size, strides=strides, group=channels)
+    if step.numerator == 1:
+        return convolved
+    return graph.add("DepthToSpace", [convolved], blocksize=step.numerator, mode="CRD")
 
 
 def _eltwise(graph: _Graph, layer: Layer) -> None:

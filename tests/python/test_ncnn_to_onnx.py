@@ -90,6 +90,28 @@ CASES = {
 }
 
 
+def reduced(block: int, scale: float, kind: int) -> tuple:
+    """A network that enlarges by `block`, adds its input to that, and reduces it by a mode of Interp."""
+    outputs = 3 * block**2
+    weights, bias = numbers(outputs, 3, 3, 3) * 0.1, np.linspace(0, 0.2, outputs)
+    param, data, _ = case(
+        "Split split 1 2 data a b\n"
+        f"Convolution conv 1 1 a c 0={outputs} 1=3 4=1 5=1 6={weights.size}\n"
+        f"PixelShuffle shuffle 1 1 c d 0={block}\n"
+        f"Interp enlarge 1 1 b e 0=1 1={block} 2={block}\n"
+        "BinaryOp add 2 1 d e f 0=0\n"
+        f"Interp reduce 1 1 f output 0={kind} 1={scale} 2={scale}",
+        weights,
+        bias,
+        channels=3,
+    )
+    return param, data
+
+
+def operators(onnx, data: bytes) -> list:
+    return [node.op_type for node in onnx.load_from_string(data).graph.node]
+
+
 def run_ncnn(ncnn, param: bytes, data: bytes, picture: np.ndarray) -> np.ndarray:
     """What ncnn makes of `picture` [1, C, H, W] in plain float32."""
     with tempfile.TemporaryDirectory() as folder:
@@ -163,6 +185,22 @@ class Converter(unittest.TestCase):
                     self.assertGreaterEqual(large.min(), 0.0, item.name)
                     self.assertLessEqual(large.max(), 1.0, item.name)
             self.assertEqual(stderr.text, "", item.name)
+
+    def test_a_picture_that_was_enlarged_is_reduced_by_a_convolution(self):
+        onnx, both = support.needed(self, "onnx"), (support.needed(self, "ncnn"), support.needed(self, "onnxruntime"))
+        pictures = [support.picture(8, 10, 3), support.picture(1, 5, 3), support.picture(1, 1, 3)]
+        for block, scale, kind in ((4, 0.5, 2), (4, 0.75, 2), (4, 0.5, 3), (4, 0.75, 3), (4, 0.25, 2), (4, 0.25, 3), (3, 2 / 3, 3), (2, 0.5, 3)):
+            with self.subTest(block=block, scale=scale, kind=kind):
+                param, data = reduced(block, scale, kind)
+                self.assertEqual(operators(onnx, ncnn_to_onnx.convert(param, data)).count("Resize"), 1)
+                self.check(*both, param, data, pictures)
+
+    def test_a_picture_whose_sizes_may_be_no_whole_steps_is_resized(self):
+        onnx, both = support.needed(self, "onnx"), (support.needed(self, "ncnn"), support.needed(self, "onnxruntime"))
+        for block, scale, kind in ((3, 0.5, 3), (2, 0.75, 2), (4, 0.4, 2), (4, 1.5, 3), (4, 0.5, 1)):
+            with self.subTest(block=block, scale=scale, kind=kind):
+                param, data = reduced(block, scale, kind)
+                self.assertEqual(operators(onnx, ncnn_to_onnx.convert(param, data)).count("Resize"), 2)
 
     def test_the_same_files_give_the_same_bytes(self):
         param, data, channels = CASES["Convolution"][0]
