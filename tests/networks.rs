@@ -102,6 +102,19 @@ fn every_sample_of_8_and_16_bits_goes_through_a_network_unchanged() {
 }
 
 #[test]
+fn a_rectifier_with_slopes_is_the_same_however_it_is_written() {
+    for (width, height) in [(16, 16), (33, 17), (1, 5), (96, 64)] {
+        let picture = scene::<u16>(width, height);
+        let [once, apart] =
+            ["compact-x2", "compact-apart-x2"].map(|name| enlarge(&tiny(name), WHOLE, &picture).0);
+        assert!(largest_difference(&once, &apart) < 0.01, "{width}x{height}");
+        let pixels = once.iter().filter(|&&sample| sample > 0 && sample < u16::MAX);
+        assert!(2 * pixels.count() > once.len(), "{width}x{height}: most of it says nothing");
+        assert!(largest_difference(&once, &enlarge(&tiny("nearest-x2"), WHOLE, &picture).0) > 8.0);
+    }
+}
+
+#[test]
 fn a_luma_network_changes_luma_and_leaves_the_colours_to_the_resampler() {
     let file = tiny("luma-x2");
     let picture = scene::<u8>(40, 31);

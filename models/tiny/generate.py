@@ -111,6 +111,32 @@ def half() -> bytes:
     return net.finish(net.add("Cast", large, to=HALF), kind=HALF)
 
 
+def compact(rectified: Callable[[Network, str, str], str]) -> bytes:
+    """Convolutions with a slope for each channel behind them, as compact networks are: slopes below 0 and above 1, one list of
+    them as float16, and one for a number of channels that is no multiple of 16."""
+    noise = np.random.RandomState(7)
+    net = Network()
+    value = "input"
+    for inputs, outputs, dtype in [(3, 16, np.float32), (16, 32, np.float16), (32, 12, np.float32)]:
+        value = net.convolution(value, noise.normal(0, 0.2 / inputs**0.5, (outputs, inputs, 3, 3)))
+        slope = net.constant(noise.uniform(-1.4, 1.7, (outputs, 1, 1)), dtype)
+        slope = net.add("Cast", slope, to=FLOAT) if dtype == np.float16 else slope
+        value = rectified(net, value, slope)
+    shuffled = net.add("DepthToSpace", value, blocksize=2, mode="CRD")
+    return net.finish(net.clip(net.add("Add", shuffled, net.resize("input", 2, 2))))
+
+
+def prelu(net: Network, value: str, slope: str) -> str:
+    return net.add("PRelu", value, slope)
+
+
+def rectified_apart(net: Network, value: str, slope: str) -> str:
+    """A PRelu by its definition."""
+    zero = net.constant(0.0)
+    below = net.add("Mul", net.add("Min", value, zero), slope)
+    return net.add("Add", net.add("Max", value, zero), below)
+
+
 def fixed() -> bytes:
     net = Network([1, 3, 32, 48])
     return net.finish(net.resize("input", 2, 2), [1, 3, 64, 96])
@@ -291,6 +317,8 @@ NETWORKS: Dict[str, Callable[[], bytes]] = {
     "identity-x1": identity,
     "bilinear-x2": bilinear,
     "half-x2": half,
+    "compact-x2": lambda: compact(prelu),
+    "compact-apart-x2": lambda: compact(rectified_apart),
     "luma-x2": lambda: nearest(2, channels=1),
     "fixed-x2": fixed,
     "multiple4-x2": multiple4,

@@ -9,7 +9,7 @@ use half::f16;
 use prost::Message;
 use prost::encoding::encode_varint;
 
-use super::graph::{Field, LENGTH_DELIMITED, fields};
+use super::fields::{Field, copy, fields, put, rewrite};
 use crate::model::contract::Upscaler;
 use crate::model::onnx_file::{Element, OnnxFile};
 use crate::model::proto;
@@ -175,29 +175,6 @@ fn round(tensor: &[u8]) -> Result<Vec<u8>, String> {
 
 fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> + '_ {
     bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]))
-}
-
-/// Writes a field, changed or not.
-type Change<'a> = dyn FnMut(&Field<'_>, &mut Vec<u8>) -> Result<(), String> + 'a;
-
-/// A message whose fields `change` writes, one by one.
-fn rewrite(message: &[u8], change: &mut Change<'_>) -> Result<Vec<u8>, String> {
-    let mut out = Vec::with_capacity(message.len());
-    for field in fields(message) {
-        change(&field?, &mut out)?;
-    }
-    Ok(out)
-}
-
-fn copy(field: &Field<'_>, out: &mut Vec<u8>) -> Result<(), String> {
-    out.extend_from_slice(field.whole);
-    Ok(())
-}
-
-fn put(out: &mut Vec<u8>, number: u64, content: &[u8]) {
-    encode_varint(number << 3 | LENGTH_DELIMITED, out);
-    encode_varint(content.len() as u64, out);
-    out.extend_from_slice(content);
 }
 
 #[cfg(test)]

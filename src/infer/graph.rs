@@ -14,6 +14,7 @@
 
 use prost::Message;
 
+use super::fields::{LENGTH_DELIMITED, fields};
 use super::nodes::{Nodes, any, float, integer, length, value};
 use crate::model::contract::{InputSize, Upscaler};
 use crate::model::manifest::Range;
@@ -75,51 +76,6 @@ pub fn splice(model: &Upscaler, bits: u32, made: Made) -> Result<Vec<u8>, String
         }
     }
     Ok(file)
-}
-
-/// Wire type of a field that says its length.
-pub(super) const LENGTH_DELIMITED: u64 = 2;
-
-/// One tagged field of a message.
-pub(super) struct Field<'a> {
-    pub(super) number: u64,
-    /// Tag, length and content.
-    pub(super) whole: &'a [u8],
-    /// The content of a field that says its length.
-    pub(super) content: Option<&'a [u8]>,
-}
-
-/// The fields of a message, in order.
-pub(super) fn fields(mut rest: &[u8]) -> impl Iterator<Item = Result<Field<'_>, String>> {
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let field = next_field(&mut rest);
-        if field.is_none() {
-            rest = &[];
-        }
-        Some(field.ok_or_else(|| "the file's fields are damaged".to_string()))
-    })
-}
-
-fn next_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
-    let start = *rest;
-    let tag = prost::encoding::decode_varint(rest).ok()?;
-    let length = match tag & 7 {
-        0 => {
-            prost::encoding::decode_varint(rest).ok()?;
-            0
-        }
-        1 => 8,
-        LENGTH_DELIMITED => usize::try_from(prost::encoding::decode_varint(rest).ok()?).ok()?,
-        5 => 4,
-        _ => return None,
-    };
-    let (content, after) = rest.split_at_checked(length)?;
-    *rest = after;
-    let content = (tag & 7 == LENGTH_DELIMITED).then_some(content);
-    Some(Field { number: tag >> 3, whole: &start[..start.len() - after.len()], content })
 }
 
 /// The element of samples of 8 or 16 bits, and the level of white.

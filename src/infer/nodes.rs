@@ -20,16 +20,33 @@ pub(super) const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 
 /// Nodes in order of execution, and the constants that they read.
-#[derive(Default)]
 pub(super) struct Nodes {
+    /// How every name begins.
+    prefix: &'static str,
     nodes: Vec<proto::Node>,
     constants: Vec<proto::Tensor>,
 }
 
+impl Default for Nodes {
+    fn default() -> Self {
+        Self::named("facesr")
+    }
+}
+
 impl Nodes {
+    /// None yet; names will begin so.
+    pub(super) fn named(prefix: &'static str) -> Self {
+        Self { prefix, nodes: Vec::new(), constants: Vec::new() }
+    }
+
+    /// Whether there is none yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
     /// Adds a node and gives the name of what it makes.
     pub(super) fn add(&mut self, op_type: &str, input: &[&str], attribute: Vec<proto::Attribute>) -> String {
-        let name = format!("facesr/{}", self.nodes.len());
+        let name = format!("{}/{}", self.prefix, self.nodes.len());
         let input = input.iter().map(|name| name.to_string()).collect();
         let (op_type, output) = (op_type.to_string(), vec![name.clone()]);
         self.nodes.push(proto::Node { input, output, name: name.clone(), op_type, attribute });
@@ -75,7 +92,7 @@ impl Nodes {
     }
 
     fn constant(&mut self, dims: &[usize], tensor: proto::Tensor) -> String {
-        let name = format!("facesr/constant{}", self.constants.len());
+        let name = format!("{}/constant{}", self.prefix, self.constants.len());
         let dims = dims.iter().map(|&length| length as i64).collect();
         self.constants.push(proto::Tensor { dims, name: name.clone(), ..tensor });
         name

@@ -16,7 +16,7 @@ use super::provider::{Active, Choice, Provider, choose};
 use super::register::{register, said};
 use super::runtime::Runtime;
 use super::shared::{self, Shared, Users};
-use super::{Cancel, InferError, Network, assignment, fp16, graph};
+use super::{Cancel, InferError, Network, assignment, fp16, graph, prelu};
 use crate::image::{Picture, Sample, Size, View, view};
 use crate::model::contract::{InputSize, Upscaler, whole_scale};
 
@@ -321,6 +321,8 @@ fn start_alone(
         Ok(builder)
     };
     let builder = configured(builder).map_err(text)?;
+    let tuned = (provider == Provider::Cpu).then(|| prelu::written_otherwise(model)).flatten();
+    let model = tuned.as_deref().unwrap_or(model);
     let mut builder = register(runtime, builder, model, provider, options)?;
     // The binding panics on some shapes that damaged files declare.
     let committed = catch_unwind(AssertUnwindSafe(|| builder.commit_from_memory(model)));
