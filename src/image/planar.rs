@@ -20,7 +20,7 @@ const LEFT: usize = LANES;
 const RIGHT: usize = 2 * LANES;
 
 /// From here on, floats are whole numbers, and the lowest bits of their representation are those of the number.
-const FIRST_WITHOUT_FRACTION: f32 = (1 << 23) as f32;
+pub const FIRST_WITHOUT_FRACTION: f32 = (1 << 23) as f32;
 
 /// Planes of a size: a figure of every pixel in each. Rows of the planes lie one after the other; each is whole vectors long, of
 /// which the last may reach into the border.

@@ -1,5 +1,6 @@
 //! Splices sample conversion into a network's file, so that frames go in and come out as the
-//! bytes they are, on every execution provider, and what moves to a GPU is a quarter of floats.
+//! bytes they are, and what moves to a GPU is a quarter of floats. On the processor [`super::planes`] does the same
+//! around networks of 32-bit floats.
 //!
 //! ```text
 //! samples [1,H,W,C] -> Transpose -> Cast -> Mul (Add) (Cast f16) -> the network as it is

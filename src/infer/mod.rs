@@ -11,6 +11,7 @@ pub mod graph;
 pub mod libraries;
 mod nodes;
 pub mod onnx;
+mod planes;
 pub mod precision;
 mod prelu;
 pub mod provider;

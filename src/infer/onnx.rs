@@ -1,6 +1,5 @@
 //! A network run by ONNX Runtime.
 
-use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use ort::session::{RunOptions, Session};
 use ort::value::{PrimitiveTensorElementType, TensorRef};
 
 use super::graph::Made;
+use super::planes::{Given, Planes};
 use super::precision::{Precision, Units};
 use super::provider::{Active, Choice, Provider, choose};
 use super::register::{register, said};
@@ -54,7 +54,12 @@ pub struct OnnxNetwork<S> {
     input_size: InputSize,
     active: Active,
     stop: Arc<Stop>,
-    _sample: PhantomData<S>,
+    /// On the processor: what samples become, and what becomes of what it gives.
+    planes: Option<Planes>,
+    taken: Vec<f32>,
+    given: Given<S>,
+    /// Of our own code for that; 0 for one per core.
+    threads: usize,
 }
 
 /// The handle that stops a run. `cancelled` tells a stop apart from a failure.
@@ -96,9 +101,16 @@ impl<S: TensorSample> OnnxNetwork<S> {
         let name = model.name.clone();
         let refuse = |reason| InferError::Model { model: name.clone(), reason };
         let spliced = prepare::<S>(model, Made::Samples, options).map_err(refuse)?;
-        let attempt = |provider| start(runtime, &model.path, &spliced, provider, options);
+        let planes = Some(model).filter(|_| options.precision != Precision::Fp16).and_then(Planes::of::<S>);
+        let attempt = |provider| match &planes {
+            Some(planes) if provider == Provider::Cpu => {
+                start(runtime, &model.path, &planes.file, provider, options)
+            }
+            _ => start(runtime, &model.path, &spliced, provider, options),
+        };
         let (session, active) =
             choose(options.choice, &name, attempt).map_err(|err| blame_model(err, &name, options))?;
+        let planes = planes.filter(|_| active.provider == Provider::Cpu);
         let stop = Stop::new().map_err(|err| refuse(one_line(&err)))?;
         let mut network = Self {
             session,
@@ -108,7 +120,10 @@ impl<S: TensorSample> OnnxNetwork<S> {
             active,
             stop: Arc::new(stop),
             model: name,
-            _sample: PhantomData,
+            planes,
+            taken: Vec::new(),
+            given: Given::new(),
+            threads: options.threads,
         };
         if !(matches!(model.input_size, InputSize::Fixed(_)) && model.scale.is_some()) {
             network.scale = network.measure_scale(model)?;
@@ -173,6 +188,34 @@ impl<S: TensorSample> OnnxNetwork<S> {
             true => InferError::Cancelled,
             false => InferError::Run { model: model.clone(), size, reason },
         };
+        if let Some(planes) = &self.planes {
+            planes.take_in(picture, &mut self.taken);
+            let shape = [1, picture.dim().2, size.height, size.width];
+            let input =
+                TensorRef::from_array_view((shape, &self.taken[..])).map_err(|err| failed(one_line(&err)))?;
+            let (given, threads) = (&mut self.given, self.threads);
+            let ran = self.session.run(
+                || stop.is_cancelled(),
+                |session| {
+                    let outputs = session
+                        .run_with_options(ort::inputs![planes.input.as_str() => input], &self.stop.options)
+                        .map_err(|err| failed(one_line(&err)))?;
+                    let (shape, floats) = outputs[planes.output.as_str()]
+                        .try_extract_tensor::<f32>()
+                        .map_err(|err| failed(one_line(&err)))?;
+                    let &[1, channels, height, width] = &**shape else {
+                        return Err(failed(format!("it gave no picture but {shape:?}")));
+                    };
+                    let shape = [channels, height, width].map(|length| length as usize);
+                    given.fill(planes, floats, shape, threads).map_err(&failed)
+                },
+            );
+            let (samples, made, channels, is_finite) = ran.unwrap_or(Err(InferError::Cancelled))?;
+            let enlarged = view(samples, made, channels, made.width * channels)
+                .ok_or_else(|| failed("it gave no whole picture".into()))?;
+            take(enlarged, is_finite);
+            return Ok(());
+        }
         let samples = picture.to_slice().ok_or_else(|| failed("the picture is not contiguous".into()))?;
         let shape = [1, size.height, size.width, picture.dim().2];
         let input = TensorRef::from_array_view((shape, samples)).map_err(|err| failed(one_line(&err)))?;
