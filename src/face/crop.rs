@@ -24,6 +24,14 @@ pub trait Source {
     fn size(&self) -> (usize, usize);
     /// The colour of a pixel inside.
     fn pixel(&self, x: usize, y: usize) -> [f32; 3];
+
+    /// Appends colours of a row, and nothing beside them.
+    fn add_row(&self, y: usize, columns: Range<usize>, to: &mut Vec<[f32; 4]>) {
+        to.extend(columns.map(|x| {
+            let [red, green, blue] = self.pixel(x, y);
+            [red, green, blue, 0.0]
+        }));
+    }
 }
 
 impl Source for ArrayView3<'_, f32> {
@@ -34,6 +42,13 @@ impl Source for ArrayView3<'_, f32> {
     #[inline]
     fn pixel(&self, x: usize, y: usize) -> [f32; 3] {
         [self[(0, y, x)], self[(1, y, x)], self[(2, y, x)]]
+    }
+
+    fn add_row(&self, y: usize, columns: Range<usize>, to: &mut Vec<[f32; 4]>) {
+        let [red, green, blue] =
+            [0, 1, 2].map(|channel| self.slice(ndarray::s![channel, y, columns.clone()]));
+        let colours = red.into_iter().zip(green).zip(blue);
+        to.extend(colours.map(|((&red, &green), &blue)| [red, green, blue, 0.0]));
     }
 }
 
@@ -80,10 +95,7 @@ impl Colours {
     fn part(source: &impl Source, columns: Range<usize>, rows: Range<usize>) -> Self {
         let mut pixels = Vec::with_capacity(columns.len() * rows.len());
         for y in rows.clone() {
-            pixels.extend(columns.clone().map(|x| {
-                let [red, green, blue] = source.pixel(x, y);
-                [red, green, blue, 0.0]
-            }));
+            source.add_row(y, columns.clone(), &mut pixels);
         }
         Self { columns, rows, size: source.size(), pixels }
     }

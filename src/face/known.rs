@@ -151,11 +151,19 @@ fn largest_difference(one: &Crop, other: &Crop) -> f32 {
     };
     let (channels, down, across, side) = squares(one);
     let mut largest = 0.0_f32;
-    for (y, x) in (0..down).flat_map(|y| (0..across).map(move |x| (y, x))) {
-        let square = ndarray::s![.., y * side..(y + 1) * side, x * side..(x + 1) * side];
-        let (one, other) = (one.slice(square), other.slice(square));
-        let sum: f32 = one.iter().zip(&other).map(|(a, b)| (a - b).abs()).sum();
-        largest = largest.max(sum / (channels * side * side) as f32);
+    let mut sums = vec![0.0_f32; across];
+    for y in 0..down {
+        sums.fill(0.0);
+        let rows = ndarray::s![.., y * side..(y + 1) * side, ..];
+        let (one, other) = (one.slice(rows), other.slice(rows));
+        for (one, other) in one.rows().into_iter().zip(other.rows()) {
+            let (Some(one), Some(other)) = (one.to_slice(), other.to_slice()) else { return f32::INFINITY };
+            let squares = one.chunks_exact(side).zip(other.chunks_exact(side));
+            for (sum, (one, other)) in sums.iter_mut().zip(squares) {
+                *sum += one.iter().zip(other).map(|(a, b)| (a - b).abs()).sum::<f32>();
+            }
+        }
+        largest = sums.iter().fold(largest, |most, sum| most.max(sum / (channels * side * side) as f32));
     }
     largest
 }
@@ -163,6 +171,27 @@ fn largest_difference(one: &Crop, other: &Crop) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_difference_is_that_of_the_square_that_differs_most() {
+        for side in [5, 16, 48, 70] {
+            let one = Crop::from_shape_fn((3, side, side), |(c, y, x)| ((c * 7 + y * 5 + x * 3) % 11) as f32);
+            assert_eq!(largest_difference(&one, &one), 0.0);
+            let square = LOOKED_AT.min(side);
+            // Pixels beyond the last whole square do not count.
+            let whole = side / square * square;
+            for at in [0, square - 1, whole - 1] {
+                let mut other = one.clone();
+                other[(1, at, whole - 1)] -= 6.0;
+                other[(2, whole - 1, at)] += 3.0;
+                let apart = at / square < (whole - 1) / square;
+                let most = if apart { 6.0 } else { 9.0 } / (3 * square * square) as f32;
+                assert!((largest_difference(&one, &other) - most).abs() < 1e-6, "{side}, {at}");
+            }
+        }
+        let sizes = [Crop::zeros((3, 16, 16)), Crop::zeros((3, 32, 32))];
+        assert_eq!(largest_difference(&sizes[0], &sizes[1]), f32::INFINITY);
+    }
 
     #[test]
     fn faces_about_as_large_as_the_smallest_do_not_go_from_one_test_to_the_other_and_back() {
