@@ -1,5 +1,5 @@
 //! Splices sample conversion into a network's file, so that frames go in and come out as the
-//! bytes they are, and what moves to a GPU is a quarter of floats. On the processor [`super::planes`] does the same
+//! bytes they are, and what moves to a GPU is a quarter of floats. On the processor `planes` does the same
 //! around networks of 32-bit floats.
 //!
 //! ```text
