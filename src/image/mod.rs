@@ -7,6 +7,7 @@
 pub(crate) mod bands;
 pub(crate) mod box_filter;
 pub mod convert;
+pub(crate) mod enlarge;
 pub(crate) mod interleave;
 pub(crate) mod lanes;
 pub(crate) mod luma;

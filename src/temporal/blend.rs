@@ -3,10 +3,10 @@
 use ndarray::Axis;
 use ndarray::parallel::prelude::*;
 
-use super::maps::{self, MapRow, Maps};
-use super::transfer::{self, TransferRow};
+use super::maps::{MOTION, Maps, SHARE, SPEED};
 use super::{Mode, smooth_steps};
 use crate::image::bands::rows_in_band;
+use crate::image::enlarge::{Cubic, EnlargedRow, Enlarging, Linear};
 use crate::image::lanes::{LANES, Lanes, dispatched};
 use crate::image::planar::{COLOURS, Planar, RowsMut, Spots, store};
 use crate::image::{Sample, Size, ViewMut, rows_mut};
@@ -23,8 +23,9 @@ pub struct Blend {
     present: Planar<COLOURS>,
     has_past: bool,
     /// From the size of the maps to that of the output.
-    maps: maps::Enlarging,
-    transfer: transfer::Enlarging,
+    enlarging: Enlarging,
+    /// How many of the maps are wanted.
+    wanted: usize,
     /// Pixels of the large picture in one of the small.
     scale: [f32; 2],
     /// How the past differs from the output, for the guard.
@@ -35,11 +36,11 @@ pub struct Blend {
 
 /// What a thread works with on a band of rows.
 struct Scratch {
-    guide: MapRow,
+    guide: EnlargedRow<4>,
     /// Where the past of each eight pixels of a row is.
     spots: Vec<Spots>,
     /// What is handed on to a row.
-    handed: TransferRow,
+    handed: EnlargedRow<COLOURS>,
 }
 
 impl Blend {
@@ -51,8 +52,8 @@ impl Blend {
             past: Planar::new(large),
             present: Planar::new(large),
             has_past: false,
-            maps: maps::Enlarging::new(small, large, wanted),
-            transfer: transfer::Enlarging::new(small, large),
+            enlarging: Enlarging::new(small, large),
+            wanted,
             scale: [large.width as f32 / small.width as f32, large.height as f32 / small.height as f32],
             difference: (mode == Mode::Quality).then(|| Planar::new(large)),
             scratch: Vec::new(),
@@ -62,11 +63,11 @@ impl Blend {
     /// Sees that there is scratch for each band.
     fn prepare(&mut self) {
         let size = self.past.size;
-        let Self { scratch, maps, transfer, .. } = self;
+        let Self { scratch, enlarging, wanted, .. } = self;
         let fresh = || Scratch {
-            guide: maps.row(),
+            guide: enlarging.row(*wanted),
             spots: vec![Spots::default(); size.width.div_ceil(LANES)],
-            handed: transfer.row(),
+            handed: enlarging.row(COLOURS),
         };
         scratch.resize_with(size.height.div_ceil(rows_in_band(size)), fresh);
     }
@@ -116,8 +117,8 @@ impl Blend {
     ) {
         self.prepare();
         let Self { past, present, scratch, .. } = self;
-        let moving = Moving { past, maps, enlarging: &self.maps, scale: self.scale };
-        blend_parts(&moving, (transfer, &self.transfer), present, output, scratch);
+        let moving = Moving { past, maps, enlarging: &self.enlarging, scale: self.scale };
+        blend_parts(&moving, transfer, present, output, scratch);
         std::mem::swap(&mut self.past, &mut self.present);
         self.past.extend();
     }
@@ -134,7 +135,7 @@ impl Blend {
         }
         self.prepare();
         let Self { past, present, difference, scratch, .. } = self;
-        let moving = Moving { past, maps, enlarging: &self.maps, scale: self.scale };
+        let moving = Moving { past, maps, enlarging: &self.enlarging, scale: self.scale };
         match difference {
             None => blend(&moving, present, output, scratch),
             Some(difference) => {
@@ -185,7 +186,7 @@ fn blend<S: Sample>(
 /// The blend of what was made of the output with what is handed on.
 fn blend_parts<S: Sample>(
     moving: &Moving<'_>,
-    (transfer, enlarging): (&Planar<COLOURS>, &transfer::Enlarging),
+    transfer: &Planar<COLOURS>,
     present: &mut Planar<COLOURS>,
     output: &mut ViewMut<'_, S>,
     scratch: &mut [Scratch],
@@ -198,9 +199,9 @@ fn blend_parts<S: Sample>(
         |Scratch { guide, spots, handed }, y, present, output, channels| {
             present.load(output, channels);
             moving.maps_at(y, guide);
-            enlarging.at(y, transfer, unit, handed);
+            moving.enlarging.at::<Cubic, 4, _, _>(y, transfer, handed);
             locate_row(moving, y, guide, spots);
-            blend_row_of_parts(moving.past, spots, guide, handed, present);
+            blend_row_of_parts(moving.past, spots, guide, (handed, unit), present);
             present.store(channels, output);
         },
     );
@@ -250,23 +251,23 @@ fn blend_guarded<S: Sample>(
 struct Moving<'a> {
     past: &'a Planar<COLOURS>,
     maps: &'a Maps,
-    enlarging: &'a maps::Enlarging,
+    enlarging: &'a Enlarging,
     scale: [f32; 2],
 }
 
 impl Moving<'_> {
     /// Fills in the maps at a row of the output.
-    fn maps_at(&self, y: usize, to: &mut MapRow) {
-        self.enlarging.at(y, self.maps, to);
+    fn maps_at(&self, y: usize, to: &mut EnlargedRow<4>) {
+        self.enlarging.at::<Linear, 2, _, _>(y, self.maps, to);
     }
 }
 
 dispatched! {
     /// Where the past of a row is. All of a row's first, and then what is there: the processor need not wait for where.
-    fn locate_row / locate_row_plain(moving: &Moving<'_>, y: usize, guide: &MapRow, spots: &mut [Spots]) {
+    fn locate_row / locate_row_plain(moving: &Moving<'_>, y: usize, guide: &EnlargedRow<4>, spots: &mut [Spots]) {
         let [across, down] = moving.scale.map(Lanes::splat);
         for (block, spots) in spots.iter_mut().enumerate() {
-            let [u, v] = guide.motion(block);
+            let [u, v] = MOTION.map(|map| guide.of(map, block));
             *spots = moving.past.locate((LANES * block, y), [across * u, down * v]);
         }
     }
@@ -274,12 +275,12 @@ dispatched! {
 
 dispatched! {
     /// Leans a row on the past by the share of the maps.
-    fn blend_row / blend_row_plain(past: &Planar<COLOURS>, spots: &[Spots], guide: &MapRow, present: &mut RowsMut<'_, COLOURS>) {
+    fn blend_row / blend_row_plain(past: &Planar<COLOURS>, spots: &[Spots], guide: &EnlargedRow<4>, present: &mut RowsMut<'_, COLOURS>) {
         let [red, green, blue] = present.lanes();
         let blocks = red.iter_mut().zip(green).zip(blue);
         for (block, (((red, green), blue), spots)) in blocks.zip(spots).enumerate() {
             let moved = past.sample(spots);
-            let share = guide.share(block);
+            let share = guide.of(SHARE, block);
             for (present, moved) in [red, green, blue].into_iter().zip(moved) {
                 let new = Lanes(*present);
                 *present = (new + share * (moved - new)).0;
@@ -289,16 +290,18 @@ dispatched! {
 }
 
 dispatched! {
-    /// As [`blend_row`], exact where nothing of the present counts, and with what is handed on added.
+    /// As [`blend_row`], exact where nothing of the present counts, and with what is handed on added, in so many units a level.
     fn blend_row_of_parts / blend_row_of_parts_plain(
-        past: &Planar<COLOURS>, spots: &[Spots], guide: &MapRow, handed: &TransferRow, present: &mut RowsMut<'_, COLOURS>,
+        past: &Planar<COLOURS>, spots: &[Spots], guide: &EnlargedRow<4>, handed: (&EnlargedRow<COLOURS>, f32), present: &mut RowsMut<'_, COLOURS>,
     ) {
+        let (handed, unit) = (handed.0, Lanes::splat(handed.1));
         let [red, green, blue] = present.lanes();
         let blocks = red.iter_mut().zip(green).zip(blue);
         for (block, (((red, green), blue), spots)) in blocks.zip(spots).enumerate() {
             let moved = past.sample(spots);
-            let old = Lanes::splat(1.0) - guide.share(block);
-            for ((present, moved), added) in [red, green, blue].into_iter().zip(moved).zip(handed.of(block)) {
+            let old = Lanes::splat(1.0) - guide.of(SHARE, block);
+            for (colour, (present, moved)) in [red, green, blue].into_iter().zip(moved).enumerate() {
+                let added = handed.of(colour, block) * unit;
                 let new = old * (Lanes(*present) - moved);
                 *present = (moved + new + added).0;
             }
@@ -324,13 +327,13 @@ dispatched! {
 dispatched! {
     /// As [`blend_row`], but where the picture moves only a part of the differences that are coarser than a pixel.
     fn guard_row / guard_row_plain(
-        difference: &Planar<COLOURS>, y: usize, guide: &MapRow, present: &mut RowsMut<'_, COLOURS>,
+        difference: &Planar<COLOURS>, y: usize, guide: &EnlargedRow<4>, present: &mut RowsMut<'_, COLOURS>,
     ) {
         let (one, here) = (Lanes::splat(1.0), y as isize);
         for (colour, row) in present.lanes().into_iter().enumerate() {
             let rows = [here - 1, here, here + 1].map(|y| [-1, 0, 1].map(|x| difference.lanes(colour, x, y)));
             for (block, present) in row.iter_mut().enumerate() {
-                let still = one - smooth_steps(GUARDED, guide.speed(block));
+                let still = one - smooth_steps(GUARDED, guide.of(SPEED, block));
                 let held_back = one - (Lanes::splat(KEPT.0) + Lanes::splat(KEPT.1) * still);
                 let mut coarse = Lanes::ZERO;
                 for (weight, [left, middle, right]) in [0.0625, 0.125, 0.0625].into_iter().zip(rows) {
@@ -338,7 +341,7 @@ dispatched! {
                     coarse += Lanes::splat(weight) * (Lanes(left[block]) + middle + Lanes(right[block]));
                 }
                 let here = Lanes(rows[1][1][block]);
-                *present = (Lanes(*present) + guide.share(block) * (here - held_back * coarse)).0;
+                *present = (Lanes(*present) + guide.of(SHARE, block) * (here - held_back * coarse)).0;
             }
         }
     }
@@ -370,7 +373,7 @@ mod tests {
         let at = |x: isize, y: isize| level(inside(x, size.width), inside(y, size.height));
         for (speed, held_back) in [(0.0, 0.0), (GUARDED.1, 1.0 - KEPT.0), (100.0, 1.0 - KEPT.0)] {
             let row = |value: f32| vec![[value; LANES]; size.width.div_ceil(LANES)];
-            let guide = MapRow::of_rows([row(0.0), row(0.0), row(0.5), row(speed)]);
+            let guide = EnlargedRow::of_rows([row(0.0), row(0.0), row(0.5), row(speed)]);
             let mut steadied = present.clone();
             steadied.bands_mut(1).for_each(|mut band| {
                 let y = band.rows().start;

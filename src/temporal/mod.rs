@@ -11,7 +11,6 @@ pub mod reuse;
 mod shadow;
 mod steadying;
 mod thumbnail;
-mod transfer;
 mod weighing;
 
 use crate::image::lanes::Lanes;

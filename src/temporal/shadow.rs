@@ -11,7 +11,7 @@ use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 
 use super::estimators::{Estimators, SMALL};
-use super::maps::Maps;
+use super::maps::{Maps, SHARE};
 use super::noise::{Medians, Noise};
 use super::reuse::{Reuse, STRICTER};
 use super::weighing::{Evidence, Means, Weighing, judge_row, weigh_row};
@@ -426,7 +426,7 @@ fn finish_row(present: &mut RowsMut<'_, 4>, maps: &mut RowsMut<'_, 4>, luma: &mu
     present.extend();
     maps.extend();
     luma.copy_from_slice(present.planes()[0]);
-    maps.planes()[2].iter().map(|share| f64::from(*share)).sum()
+    maps.planes()[SHARE].iter().map(|share| f64::from(*share)).sum()
 }
 
 /// The brightest of a row; of each column, so far.
