@@ -1,7 +1,11 @@
-//! Rows of interleaved samples and of planes of floats, as networks want them.
+//! Rows of interleaved samples as rows of planes of floats, and the other way round.
 
 use super::Sample;
-use super::planar::FIRST_WITHOUT_FRACTION;
+use super::lanes::{Row, RowMut};
+use super::planar::COLOURS;
+
+/// From here on, floats are whole numbers, and the lowest bits of their representation are those of the number.
+const FIRST_WITHOUT_FRACTION: f32 = (1 << 23) as f32;
 
 /// The part of a float's representation that is all ones where it is no number.
 const EXPONENT: u32 = 0x7f80_0000;
@@ -78,5 +82,76 @@ fn interleave_some<S: Sample, const COUNT: usize>(apart: &[S], to: &mut [S]) {
     let rows: [&[S]; COUNT] = std::array::from_fn(|row| &apart[row * width..][..width]);
     for (x, to) in to.as_chunks_mut::<COUNT>().0.iter_mut().enumerate().take(width) {
         *to = std::array::from_fn(|row| rows[row][x]);
+    }
+}
+
+/// The first three channels of a row of samples, as they are.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+pub fn load_colours<S: Sample>(from: &[S], channels: usize, to: [RowMut<'_>; COLOURS]) {
+    match channels {
+        3 => load_channels::<S, 3>(from, to),
+        _ => load_channels::<S, 4>(from, to),
+    }
+}
+
+#[inline(always)]
+fn load_channels<S: Sample, const CHANNELS: usize>(from: &[S], [red, green, blue]: [RowMut<'_>; COLOURS]) {
+    let pixels = from.as_chunks::<CHANNELS>().0;
+    let [red, green, blue] = [red.as_flattened_mut(), green.as_flattened_mut(), blue.as_flattened_mut()];
+    let count = pixels.len().min(red.len());
+    let (red, green, blue) = (&mut red[..count], &mut green[..count], &mut blue[..count]);
+    for x in 0..count {
+        red[x] = pixels[x][0].to_f32();
+        green[x] = pixels[x][1].to_f32();
+        blue[x] = pixels[x][2].to_f32();
+    }
+}
+
+/// Writes colours to the first three channels of a row of samples, rounded to the nearest and limited to their range.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+pub fn store_colours<S: Sample>(from: [Row<'_>; COLOURS], channels: usize, to: &mut [S]) {
+    match channels {
+        3 => store_channels::<S, 3>(from, to),
+        _ => store_channels::<S, 4>(from, to),
+    }
+}
+
+#[inline(always)]
+fn store_channels<S: Sample, const CHANNELS: usize>([red, green, blue]: [Row<'_>; COLOURS], to: &mut [S]) {
+    let pixels = to.as_chunks_mut::<CHANNELS>().0;
+    let [red, green, blue] = [red.as_flattened(), green.as_flattened(), blue.as_flattened()];
+    let count = pixels.len().min(red.len());
+    let (red, green, blue) = (&red[..count], &green[..count], &blue[..count]);
+    for (x, pixel) in pixels[..count].iter_mut().enumerate() {
+        pixel[0] = rounded(red[x]);
+        pixel[1] = rounded(green[x]);
+        pixel[2] = rounded(blue[x]);
+    }
+}
+
+/// Rounded to the nearest, limited to the range.
+#[inline(always)]
+fn rounded<S: Sample>(value: f32) -> S {
+    let value = if value > 0.0 { value } else { 0.0 };
+    let value = if value < S::WHITE { value } else { S::WHITE };
+    S::from_low_bits((value + FIRST_WITHOUT_FRACTION).to_bits())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_rounded_to_the_nearest_and_limited_and_nan_is_black() {
+        fn check<S: Sample>(values: impl Iterator<Item = f32>) {
+            for value in values {
+                let stored = rounded::<S>(value).to_f32();
+                let off = (stored - value.clamp(0.0, S::WHITE)).abs();
+                assert!(off <= 0.5 || (value.is_nan() && stored == 0.0), "{value} became {stored}");
+            }
+        }
+        let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1e9, 1e9, -0.4];
+        check::<u8>((-40..2200).map(|step| step as f32 / 8.0).chain(odd));
+        check::<u16>((-40..280_000).map(|step| step as f32 / 4.0).chain(odd));
     }
 }

@@ -6,6 +6,7 @@
 use rayon::prelude::*;
 
 use super::bands::{Rows, rows_in_band};
+use super::interleave::{load_colours, store_colours};
 use super::lanes::{LANES, Lanes, Row, RowMut, SIDE_BY_SIDE};
 use super::{Sample, Size};
 
@@ -13,14 +14,11 @@ use super::{Sample, Size};
 pub const COLOURS: usize = 3;
 
 /// Rows above and below a picture. A sample may lie outside of it by a pixel, and a cubic one reads two more.
-pub const BORDER: usize = 4;
+pub(crate) const BORDER: usize = 4;
 /// Floats to the left of a row: a whole vector, so that rows begin where vectors do.
 const LEFT: usize = LANES;
 /// Floats to the right of a row's last vector: eight samples may begin at the border's end, and take five taps each.
 const RIGHT: usize = 2 * LANES;
-
-/// From here on, floats are whole numbers, and the lowest bits of their representation are those of the number.
-pub const FIRST_WITHOUT_FRACTION: f32 = (1 << 23) as f32;
 
 /// Planes of a size: a figure of every pixel in each. Rows of the planes lie one after the other; each is whole vectors long, of
 /// which the last may reach into the border.
@@ -318,7 +316,7 @@ fn mixed(share: Lanes, first: Lanes, second: Lanes) -> Lanes {
 
 /// Weights of the samples at -1, 0, 1 and 2 for a position `t` of 0 to 1.
 #[inline(always)]
-pub fn catmull_rom(t: f32) -> [f32; 4] {
+pub(crate) fn catmull_rom(t: f32) -> [f32; 4] {
     let rest = 1.0 - t;
     let (outer, far) = (-0.5 * t * rest, 1.5 * t);
     [outer * rest, 1.0 + t * t * (far - 2.5), t * (0.5 + t * (2.0 - far)), outer * t]
@@ -435,66 +433,15 @@ impl<const PLANES: usize> RowsMut<'_, PLANES> {
 impl RowsMut<'_, COLOURS> {
     /// Takes the colours of a row of samples, in the samples' units.
     pub fn load<S: Sample>(&mut self, from: &[S], channels: usize) {
-        load(from, channels, self.lanes());
+        load_colours(from, channels, self.lanes());
     }
 
     /// Writes the colours to a row of samples, rounded to the nearest and limited to their range; others are left as they
     /// are.
     pub fn store<S: Sample>(&mut self, channels: usize, to: &mut [S]) {
         let [red, green, blue] = self.lanes();
-        store([&*red, &*green, &*blue], channels, to);
+        store_colours([&*red, &*green, &*blue], channels, to);
     }
-}
-
-#[multiversion::multiversion(targets("x86_64+avx2"))]
-fn load<S: Sample>(from: &[S], channels: usize, to: [RowMut<'_>; COLOURS]) {
-    match channels {
-        3 => load_channels::<S, 3>(from, to),
-        _ => load_channels::<S, 4>(from, to),
-    }
-}
-
-#[inline(always)]
-fn load_channels<S: Sample, const CHANNELS: usize>(from: &[S], [red, green, blue]: [RowMut<'_>; COLOURS]) {
-    let pixels = from.as_chunks::<CHANNELS>().0;
-    let [red, green, blue] = [red.as_flattened_mut(), green.as_flattened_mut(), blue.as_flattened_mut()];
-    let count = pixels.len().min(red.len());
-    let (red, green, blue) = (&mut red[..count], &mut green[..count], &mut blue[..count]);
-    for x in 0..count {
-        red[x] = pixels[x][0].to_f32();
-        green[x] = pixels[x][1].to_f32();
-        blue[x] = pixels[x][2].to_f32();
-    }
-}
-
-/// As [`RowsMut::store`].
-#[multiversion::multiversion(targets("x86_64+avx2"))]
-pub fn store<S: Sample>(from: [Row<'_>; COLOURS], channels: usize, to: &mut [S]) {
-    match channels {
-        3 => store_channels::<S, 3>(from, to),
-        _ => store_channels::<S, 4>(from, to),
-    }
-}
-
-#[inline(always)]
-fn store_channels<S: Sample, const CHANNELS: usize>([red, green, blue]: [Row<'_>; COLOURS], to: &mut [S]) {
-    let pixels = to.as_chunks_mut::<CHANNELS>().0;
-    let [red, green, blue] = [red.as_flattened(), green.as_flattened(), blue.as_flattened()];
-    let count = pixels.len().min(red.len());
-    let (red, green, blue) = (&red[..count], &green[..count], &blue[..count]);
-    for (x, pixel) in pixels[..count].iter_mut().enumerate() {
-        pixel[0] = rounded(red[x]);
-        pixel[1] = rounded(green[x]);
-        pixel[2] = rounded(blue[x]);
-    }
-}
-
-/// Rounded to the nearest, limited to the range.
-#[inline(always)]
-fn rounded<S: Sample>(value: f32) -> S {
-    let value = if value > 0.0 { value } else { 0.0 };
-    let value = if value < S::WHITE { value } else { S::WHITE };
-    S::from_low_bits((value + FIRST_WITHOUT_FRACTION).to_bits())
 }
 
 #[cfg(test)]

@@ -2,6 +2,14 @@
 
 use prost::encoding::encode_varint;
 
+/// The graph in a model.
+pub(super) const MODEL_GRAPH: u64 = 7;
+/// Nodes, constants, inputs and outputs in a graph.
+pub(super) const GRAPH_NODE: u64 = 1;
+pub(super) const GRAPH_INITIALIZER: u64 = 5;
+pub(super) const GRAPH_INPUT: u64 = 11;
+pub(super) const GRAPH_OUTPUT: u64 = 12;
+
 /// Wire type of a field that says its length.
 pub(super) const LENGTH_DELIMITED: u64 = 2;
 

@@ -9,7 +9,9 @@ use half::f16;
 use prost::Message;
 use prost::encoding::encode_varint;
 
-use super::fields::{Field, copy, fields, put, rewrite};
+use super::fields::{
+    Field, GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_NODE, GRAPH_OUTPUT, MODEL_GRAPH, copy, fields, put, rewrite,
+};
 use crate::model::contract::Upscaler;
 use crate::model::onnx_file::{Element, OnnxFile};
 use crate::model::proto;
@@ -30,10 +32,6 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 // Fields of the messages of `onnx.proto` that are changed.
-const MODEL_GRAPH: u64 = 7;
-const GRAPH_NODE: u64 = 1;
-const GRAPH_INITIALIZER: u64 = 5;
-const GRAPH_DECLARATIONS: [u64; 2] = [11, 12];
 const GRAPH_VALUE_INFO: u64 = 13;
 const NODE_ATTRIBUTE: u64 = 5;
 const ATTRIBUTE_TENSOR: u64 = 5;
@@ -94,7 +92,7 @@ fn in_graph(field: &Field<'_>, staying: &HashSet<&str>, out: &mut Vec<u8>) -> Re
             }
             put(out, field.number, &rewrite(content, &mut |field, out| in_node(field, &node, out))?);
         }
-        number if GRAPH_DECLARATIONS.contains(&number) => {
+        number @ (GRAPH_INPUT | GRAPH_OUTPUT) => {
             let mut info = proto::ValueInfo::decode(content).map_err(damaged)?;
             let tensor = info.r#type.as_mut().and_then(|kind| kind.tensor_type.as_mut());
             if let Some(tensor) = tensor.filter(|tensor| tensor.elem_type == Element::F32 as i32) {

@@ -15,7 +15,7 @@
 
 use prost::Message;
 
-use super::fields::{LENGTH_DELIMITED, fields};
+use super::fields::{GRAPH_INPUT, GRAPH_OUTPUT, LENGTH_DELIMITED, MODEL_GRAPH, fields};
 use super::nodes::{Nodes, any, float, integer, length, value};
 use crate::model::contract::{InputSize, Upscaler};
 use crate::model::manifest::Range;
@@ -31,10 +31,8 @@ pub const LEVELS: &str = "facesr/levels";
 /// Name of the number that is finite if and only if every value of the network was.
 pub const FINITE: &str = "facesr/finite";
 
-/// Field of `ModelProto` that holds the graph.
-const GRAPH: u64 = 7;
-/// Fields of `GraphProto` that are replaced: its inputs and outputs.
-const DECLARATIONS: [u64; 2] = [11, 12];
+/// Fields of a graph that are replaced: its inputs and outputs.
+const DECLARATIONS: [u64; 2] = [GRAPH_INPUT, GRAPH_OUTPUT];
 
 /// First operator set in which the bounds of `Clip` are inputs instead of attributes.
 const CLIP_BY_INPUTS: i64 = 11;
@@ -60,7 +58,7 @@ pub fn splice(model: &Upscaler, bits: u32, made: Made) -> Result<Vec<u8>, String
     for field in fields(&model.file.bytes) {
         let field = field?;
         match field.content {
-            Some(graph) if field.number == GRAPH && !placed => {
+            Some(graph) if field.number == MODEL_GRAPH && !placed => {
                 placed = true;
                 let mut spliced = added.encode_to_vec();
                 for inner in fields(graph) {
@@ -69,7 +67,7 @@ pub fn splice(model: &Upscaler, bits: u32, made: Made) -> Result<Vec<u8>, String
                         spliced.extend_from_slice(inner.whole);
                     }
                 }
-                prost::encoding::encode_varint(GRAPH << 3 | LENGTH_DELIMITED, &mut file);
+                prost::encoding::encode_varint(MODEL_GRAPH << 3 | LENGTH_DELIMITED, &mut file);
                 prost::encoding::encode_varint(spliced.len() as u64, &mut file);
                 file.extend_from_slice(&spliced);
             }

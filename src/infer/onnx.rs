@@ -178,44 +178,61 @@ impl<S: TensorSample> OnnxNetwork<S> {
         picture: View<'_, S>,
         take: &mut dyn FnMut(View<'_, S>, bool),
     ) -> Result<(), InferError> {
-        let size = Size::of(&picture);
         if self.stop.is_cancelled() {
             return Err(InferError::Cancelled);
         }
-        let stop = self.stop.clone();
-        let model = &self.model;
-        let failed = |reason: String| match stop.is_cancelled() {
-            true => InferError::Cancelled,
-            false => InferError::Run { model: model.clone(), size, reason },
-        };
-        if let Some(planes) = &self.planes {
-            planes.take_in(picture, &mut self.taken);
-            let shape = [1, picture.dim().2, size.height, size.width];
-            let input =
-                TensorRef::from_array_view((shape, &self.taken[..])).map_err(|err| failed(one_line(&err)))?;
-            let (given, threads) = (&mut self.given, self.threads);
-            let ran = self.session.run(
-                || stop.is_cancelled(),
-                |session| {
-                    let outputs = session
-                        .run_with_options(ort::inputs![planes.input.as_str() => input], &self.stop.options)
-                        .map_err(|err| failed(one_line(&err)))?;
-                    let (shape, floats) = outputs[planes.output.as_str()]
-                        .try_extract_tensor::<f32>()
-                        .map_err(|err| failed(one_line(&err)))?;
-                    let &[1, channels, height, width] = &**shape else {
-                        return Err(failed(format!("it gave no picture but {shape:?}")));
-                    };
-                    let shape = [channels, height, width].map(|length| length as usize);
-                    given.fill(planes, floats, shape, threads).map_err(&failed)
-                },
-            );
-            let (samples, made, channels, is_finite) = ran.unwrap_or(Err(InferError::Cancelled))?;
-            let enlarged = view(samples, made, channels, made.width * channels)
-                .ok_or_else(|| failed("it gave no whole picture".into()))?;
-            take(enlarged, is_finite);
-            return Ok(());
+        match self.planes.is_some() {
+            true => self.run_on_planes(picture, take),
+            false => self.run_on_samples(picture, take),
         }
+    }
+
+    /// As [`Self::run_any`], where our own code makes planes of samples and samples of planes.
+    fn run_on_planes(
+        &mut self,
+        picture: View<'_, S>,
+        take: &mut dyn FnMut(View<'_, S>, bool),
+    ) -> Result<(), InferError> {
+        let Self { session, model, stop, planes: Some(planes), taken, given, threads, .. } = self else {
+            return Ok(());
+        };
+        let size = Size::of(&picture);
+        let failed = failed_run(model, stop, size);
+        planes.take_in(picture, taken);
+        let shape = [1, picture.dim().2, size.height, size.width];
+        let input = TensorRef::from_array_view((shape, &taken[..])).map_err(|err| failed(one_line(&err)))?;
+        let ran = session.run(
+            || stop.is_cancelled(),
+            |session| {
+                let outputs = session
+                    .run_with_options(ort::inputs![planes.input.as_str() => input], &stop.options)
+                    .map_err(|err| failed(one_line(&err)))?;
+                let (shape, floats) = outputs[planes.output.as_str()]
+                    .try_extract_tensor::<f32>()
+                    .map_err(|err| failed(one_line(&err)))?;
+                let &[1, channels, height, width] = &**shape else {
+                    return Err(failed(format!("it gave no picture but {shape:?}")));
+                };
+                let shape = [channels, height, width].map(|length| length as usize);
+                given.fill(planes, floats, shape, *threads).map_err(&failed)
+            },
+        );
+        let (samples, made, channels, is_finite) = ran.unwrap_or(Err(InferError::Cancelled))?;
+        let enlarged = view(samples, made, channels, made.width * channels)
+            .ok_or_else(|| failed("it gave no whole picture".into()))?;
+        take(enlarged, is_finite);
+        Ok(())
+    }
+
+    /// As [`Self::run_any`], where nodes around the network do that.
+    fn run_on_samples(
+        &mut self,
+        picture: View<'_, S>,
+        take: &mut dyn FnMut(View<'_, S>, bool),
+    ) -> Result<(), InferError> {
+        let size = Size::of(&picture);
+        let stop = &self.stop;
+        let failed = failed_run(&self.model, stop, size);
         let samples = picture.to_slice().ok_or_else(|| failed("the picture is not contiguous".into()))?;
         let shape = [1, size.height, size.width, picture.dim().2];
         let input = TensorRef::from_array_view((shape, samples)).map_err(|err| failed(one_line(&err)))?;
@@ -241,6 +258,14 @@ impl<S: TensorSample> OnnxNetwork<S> {
             },
         );
         ran.unwrap_or(Err(InferError::Cancelled))
+    }
+}
+
+/// A run that failed, or was stopped.
+fn failed_run(model: &str, stop: &Stop, size: Size) -> impl Fn(String) -> InferError {
+    move |reason| match stop.is_cancelled() {
+        true => InferError::Cancelled,
+        false => InferError::Run { model: model.to_string(), size, reason },
     }
 }
 

@@ -7,7 +7,7 @@
 use prost::Message;
 use rayon::prelude::*;
 
-use super::fields::{copy, put, rewrite};
+use super::fields::{GRAPH_NODE, GRAPH_OUTPUT, MODEL_GRAPH, copy, put, rewrite};
 use super::nodes::{any, value};
 use crate::image::bands::rows_in_bands;
 use crate::image::interleave::{interleave, take_channel, to_samples};
@@ -15,10 +15,6 @@ use crate::image::{Sample, Size, View, rows};
 use crate::model::contract::Upscaler;
 use crate::model::onnx_file::Element;
 use crate::model::proto;
-
-const MODEL_GRAPH: u64 = 7;
-const GRAPH_NODE: u64 = 1;
-const GRAPH_OUTPUT: u64 = 12;
 
 /// Samples that one thread makes in less time than it takes to wake another.
 const WORTH_WAKING: usize = 1 << 17;

@@ -7,8 +7,9 @@ use super::maps::{MOTION, Maps, SHARE, SPEED};
 use super::{Mode, smooth_steps};
 use crate::image::bands::rows_in_band;
 use crate::image::enlarge::{Cubic, EnlargedRow, Enlarging, Linear};
+use crate::image::interleave::store_colours;
 use crate::image::lanes::{LANES, Lanes, dispatched};
-use crate::image::planar::{COLOURS, Planar, RowsMut, Spots, store};
+use crate::image::planar::{COLOURS, Planar, RowsMut, Spots};
 use crate::image::{Sample, Size, ViewMut, rows_mut};
 
 /// What the guard leaves of fine differences to the past where the picture moves, and what it adds to that where it
@@ -103,7 +104,7 @@ impl Blend {
     pub fn repeat<S: Sample>(&self, output: &mut ViewMut<'_, S>) {
         let channels = output.dim().2;
         for (y, to) in rows_mut(output).enumerate() {
-            store(self.past.row(y), channels, to);
+            store_colours(self.past.row(y), channels, to);
         }
     }
 

@@ -324,11 +324,9 @@ impl Settling<'_> {
                 pixels.for_each(|(fresh, trust)| *fresh = if is_owed { 1.0 - trust } else { 0.0 });
                 continue;
             }
-            for (dx, dy, steps) in
-                [(-1, -1, above), (0, -1, above), (1, -1, above), (-1, 0, 0.0), (1, 0, 0.0)]
-                    .into_iter()
-                    .chain([(-1, 1, below), (0, 1, below), (1, 1, below)])
-            {
+            let around = (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (dx, dy)));
+            for (dx, dy) in around {
+                let steps = [above, 0.0, below][(dy + 1) as usize];
                 if steps >= RAMP || is_new(column + dx, row + dy) {
                     continue;
                 }
