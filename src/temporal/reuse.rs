@@ -475,3 +475,58 @@ dispatched! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Trust that is different everywhere.
+    fn trust(x: usize, y: usize) -> f32 {
+        ((x * 7 + y * 13) % 32) as f32 / 32.0
+    }
+
+    #[test]
+    fn a_new_tile_goes_over_to_others_within_three_pixels_in_all_directions() {
+        for (width, height, side) in [(100, 70, 16), (33, 47, 8), (64, 64, 32), (21, 9, 8)] {
+            let picture = Size::new(width, height);
+            let mut reuse = Reuse::new(picture, &Controls { tile: side, ..Controls::default() });
+            reuse.merits.fill_with(|x, y| [trust(x, y), 0.0, 0.0, 0.0]);
+            for seed in 0..40 {
+                let grid = reuse.grid;
+                for tile in 0..grid.count() {
+                    reuse.wanted[tile] = (tile * 31 + seed * 17 + tile * tile * seed) % 5 < 3;
+                    reuse.owed[tile] = !reuse.wanted[tile] && (tile + seed) % 3 == 0;
+                }
+                reuse.refresh = Refresh::Parts(vec![]);
+                let wanted = reuse.wanted.clone();
+                let owed = reuse.owed.clone();
+                let tile_of =
+                    |x: usize, y: usize| grid.touched(&Area { x, y, size: Size::new(1, 1) }).next().unwrap();
+                let (settling, _) = reuse.settle(0.0);
+                let mut fresh = vec![9.0; width];
+                for y in 0..height {
+                    settling.find_fresh(y, &mut fresh);
+                    for (x, &found) in fresh.iter().enumerate() {
+                        let tile = tile_of(x, y);
+                        let expected = if wanted[tile] {
+                            let rows = y.saturating_sub(4)..(y + 5).min(height);
+                            let columns = x.saturating_sub(4)..(x + 5).min(width);
+                            let others = rows.flat_map(|y| columns.clone().map(move |x| (x, y)));
+                            let old = others.filter(|&(x, y)| !wanted[tile_of(x, y)]);
+                            let near = old.map(|(a, b)| a.abs_diff(x).max(b.abs_diff(y))).min();
+                            near.map_or(1.0, |steps| ((steps as f32 - 0.5) / RAMP).min(1.0))
+                        } else if owed[tile] {
+                            1.0 - trust(x, y)
+                        } else {
+                            0.0
+                        };
+                        assert!(
+                            (found - expected).abs() < 1e-6,
+                            "{x},{y} in {picture}: {found} for {expected}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
