@@ -70,6 +70,8 @@ pub fn plan(from: Size, to: Size, scale: usize) -> Vec<Step> {
 pub struct Done {
     /// Runs of the network.
     pub tiles: usize,
+    /// Pixels that it saw, context included.
+    pub pixels: usize,
     /// Tiles that were resampled because the network gave no numbers.
     pub left_out: usize,
 }
@@ -203,6 +205,7 @@ impl<S: Sample> Upscaler<S> {
 impl Done {
     fn add(&mut self, tiled: Tiled) {
         self.tiles += tiled.tiles;
+        self.pixels += tiled.pixels;
         self.left_out += tiled.left_out.len();
     }
 }
@@ -210,6 +213,7 @@ impl Done {
 impl std::ops::AddAssign for Done {
     fn add_assign(&mut self, more: Self) {
         self.tiles += more.tiles;
+        self.pixels += more.pixels;
         self.left_out += more.left_out;
     }
 }

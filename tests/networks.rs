@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use gstfacesr::image::resample::Resampler;
-use gstfacesr::image::{Picture, Sample, Size};
+use gstfacesr::image::{Picture, Sample, Size, View};
 use gstfacesr::infer::onnx::{OnnxNetwork, Options, TensorSample};
 use gstfacesr::infer::precision::Precision;
 use gstfacesr::infer::provider::{Choice, Provider};
@@ -26,6 +26,13 @@ fn load<S: TensorSample>(file: &File) -> Result<OnnxNetwork<S>, InferError> {
     OnnxNetwork::load(runtime, file, &Options { choice: Choice::Only(Provider::Cpu), ..Options::default() })
 }
 
+/// On so many threads.
+fn load_on<S: TensorSample>(threads: usize, file: &File) -> OnnxNetwork<S> {
+    let runtime = runtime::load(None, None).expect("`make runtime` puts ONNX Runtime into the cache");
+    let options = Options { choice: Choice::Only(Provider::Cpu), threads, ..Options::default() };
+    OnnxNetwork::load(runtime, file, &options).unwrap()
+}
+
 fn load_in(precision: Precision, file: &File) -> Result<OnnxNetwork<u8>, InferError> {
     let runtime = runtime::load(None, None).expect("`make runtime` puts ONNX Runtime into the cache");
     let choice = Choice::Only(Provider::Cpu);
@@ -39,7 +46,16 @@ fn upscaler<S: TensorSample>(file: &File, pixels: usize) -> Upscaler<S> {
 
 /// Enlarges by the network's own factor.
 fn enlarge<S: TensorSample>(file: &File, pixels: usize, picture: &Picture<S>) -> (Picture<S>, Done) {
-    let mut upscaler = upscaler::<S>(file, pixels);
+    enlarge_by(&mut upscaler::<S>(file, pixels), picture)
+}
+
+/// The same in one run, on one thread.
+fn enlarge_at_once<S: TensorSample>(file: &File, picture: &Picture<S>) -> (Picture<S>, Done) {
+    let tiler = Tiler::new(Limits { pixels: WHOLE, overlap: file.overlap });
+    enlarge_by(&mut Upscaler::new(Box::new(load_on::<S>(1, file)), tiler), picture)
+}
+
+fn enlarge_by<S: Sample>(upscaler: &mut Upscaler<S>, picture: &Picture<S>) -> (Picture<S>, Done) {
     let (height, width, channels) = picture.dim();
     let size = Size::new(width, height).times(upscaler.scale());
     let mut enlarged = Picture::from_elem((size.height, size.width, channels), S::MAX);
@@ -198,13 +214,85 @@ fn the_networks_of_the_registry_do_not_depend_on_the_tiling_by_more_than_a_grey_
         // The heavy network on as little as shows a seam.
         let height = if entry.name == "realesrgan-x4plus" { 24 } else { 144 };
         let picture = scene::<u8>(223, height - 1);
-        let (whole, done) = enlarge(&file, WHOLE, &picture);
+        let (whole, done) = enlarge_at_once(&file, &picture);
         assert_eq!(done.tiles, 1);
         let (tiled, done) = enlarge(&file, 1, &picture);
         assert!(done.tiles > 1, "{}: {:?}", entry.name, done);
         let difference = largest_difference(&whole, &tiled);
         println!("{}: {} tiles with {} context, {difference} of 255", entry.name, done.tiles, file.overlap);
         assert!(difference <= 1.0, "{}: {difference} of 255", entry.name);
+    }
+}
+
+fn check_bands<S: TensorSample>(file: &File, (width, height): (usize, usize)) {
+    let picture = scene::<S>(width, height);
+    let (whole, done) = enlarge_at_once(file, &picture);
+    assert_eq!(done.tiles, 1);
+    for threads in [2, 3, 8] {
+        for pixels in [WHOLE, width * height] {
+            let tiler = Tiler::new(Limits { pixels, overlap: file.overlap });
+            let mut upscaler = Upscaler::new(Box::new(load_on::<S>(threads, file)), tiler);
+            let (made, done) = enlarge_by(&mut upscaler, &picture);
+            let about = format!("{} {width}x{height} by {threads} in {pixels}: {done:?}", file.name);
+            assert!(made == whole, "{about}");
+            // Bands with their context are more than the picture, for which there may be no room.
+            assert_eq!(done.tiles > 1, pixels == WHOLE && height >= 2 * 36, "{about}");
+        }
+    }
+}
+
+#[test]
+fn a_picture_that_threads_make_in_bands_is_that_of_one_run_bit_for_bit() {
+    for name in ["facesr-live-x2", "facesr-live-x2-int8"] {
+        let file = File::read(&registry::resolve(name, None, None).unwrap()).unwrap();
+        assert_eq!(file.receptive_radius, Some(12), "{name}");
+        for size in [(64, 72), (97, 107), (33, 71), (18, 301), (161, 144), (2, 2)] {
+            check_bands::<u8>(&file, size);
+        }
+        check_bands::<u16>(&file, (51, 111));
+    }
+}
+
+#[test]
+fn pictures_that_are_run_at_the_same_time_are_those_that_are_run_alone() {
+    let named = |name: &str| File::read(&registry::resolve(name, None, None).unwrap()).unwrap();
+    for file in [tiny("bilinear-x2"), tiny("compact-x2"), tiny("luma-x2"), named("span-x2"), tiny("nan-x2")] {
+        let sizes = [(40, 32), (9, 77), (64, 64), (1, 1), (33, 21), (40, 32), (128, 16)];
+        let pictures = sizes.map(|(width, height)| {
+            let scene = scene::<u8>(width, height);
+            // One with white in it, of which `nan-x2` makes none.
+            let sample = |(y, x, c)| if (width, x, y) == (33, 20, 20) { 255 } else { scene[(y, x, c)] };
+            Picture::from_shape_fn((height, width, file.channels), sample)
+        });
+        let mut without_numbers = false;
+        let mut alone = load_on::<u8>(1, &file);
+        assert_eq!(alone.lanes(), 1);
+        for threads in [2, 5] {
+            let mut network = load_on::<u8>(threads, &file);
+            assert_eq!(network.lanes(), threads, "{}", file.name);
+            // Scratch of larger pictures is used again for smaller ones.
+            for pictures in [&pictures[..], &pictures[3..], &pictures[1..2], &[]] {
+                let mut order = Vec::new();
+                let mut take = |number: usize, enlarged: Option<View<'_, u8>>| {
+                    let mut expected = None;
+                    match alone.run(pictures[number].view(), &mut |made| expected = Some(made.to_owned())) {
+                        Ok(()) | Err(InferError::NotFinite) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                    assert!(enlarged == expected.as_ref().map(|made| made.view()), "{} {number}", file.name);
+                    without_numbers |= expected.is_none();
+                    order.push(number);
+                };
+                network.run_each(pictures, &mut take).unwrap();
+                assert_eq!(order, (0..pictures.len()).collect::<Vec<_>>());
+            }
+            network.canceller().cancel();
+            let cancelled = network.run_each(&pictures, &mut |_, _| panic!("it was stopped"));
+            assert!(matches!(cancelled, Err(InferError::Cancelled)), "{cancelled:?}");
+            network.canceller().resume();
+            network.run_each(&pictures, &mut |_, _| {}).unwrap();
+        }
+        assert_eq!(without_numbers, file.name == "nan-x2");
     }
 }
 

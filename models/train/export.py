@@ -35,7 +35,7 @@ FACE = {
     "outputs": {"output": ("-1,3,256,256", "-1.0,1.0")},
 }
 LIVE = {
-    "about": {"role": "upscaler", "scale": 2, "multiple": 2, "overlap": 12, "memory-per-pixel": 300},
+    "about": {"role": "upscaler", "scale": 2, "multiple": 2, "overlap": 12, "receptive-radius": 12, "memory-per-pixel": 300},
     "inputs": {"input": ("-1,3,-1,-1", "0.0,1.0")},
     "outputs": {"output": ("-1,3,-1,-1", "0.0,1.0")},
 }

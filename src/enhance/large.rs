@@ -98,11 +98,12 @@ impl<S: TensorSample> Device<S> {
 
     /// Runs the network on all of a picture, or resamples that where it gives no numbers.
     fn run(&mut self, input: View<'_, S>, large: Size) -> Result<(Levels, Done), InferError> {
+        let pixels = input.dim().0 * input.dim().1;
         match self.resident.upscale(input) {
-            Ok(levels) => Ok((levels, Done { tiles: 1, left_out: 0 })),
+            Ok(levels) => Ok((levels, Done { tiles: 1, pixels, left_out: 0 })),
             Err(InferError::NotFinite) => {
                 let resampled = self.resampler.resize(input, large);
-                Ok((self.resident.take_in(resampled.view())?, Done { tiles: 1, left_out: 1 }))
+                Ok((self.resident.take_in(resampled.view())?, Done { tiles: 1, pixels, left_out: 1 }))
             }
             Err(error) => Err(error),
         }

@@ -113,7 +113,6 @@ impl<S: TensorSample> Making<S> {
         mut output: ViewMut<'_, S>,
     ) -> Result<Upscaled, InferError> {
         let started = Instant::now();
-        let small = Size::of(&input);
         let Self { upscaler, light, device, place, resampler, .. } = self;
         let (mut done, stood_in) = match &parts {
             // First: around its parts, the network's pixels count.
@@ -128,15 +127,13 @@ impl<S: TensorSample> Making<S> {
             (_, _, Some(upscaler)) => Runner::Host(upscaler),
             (_, _, None) => Runner::Nothing,
         };
-        let (upscaler, areas, parts) = match (runner, parts) {
-            (Runner::Host(upscaler), Some(parts @ Areas { refresh: Refresh::Parts(areas), .. })) => {
-                (upscaler, areas, parts)
-            }
+        let (upscaler, areas) = match (runner, parts) {
+            (Runner::Host(upscaler), Some(Areas { refresh: Refresh::Parts(areas), .. })) => (upscaler, areas),
             (runner, _) => return runner.run(input, output),
         };
-        done += upscaler.run_parts(input, output, areas)?;
-        let seen = areas.iter().map(|area| parts.window.around(*area, small).size);
-        let pixels = seen.map(|size| size.width * size.height).sum();
+        let made = upscaler.run_parts(input, output, areas)?;
+        let pixels = made.pixels;
+        done += made;
         let (tiles, left_out) = (done.tiles, done.left_out);
         Ok(Upscaled { tiles, left_out, pixels, stood_in, time: started.elapsed(), levels: None })
     }

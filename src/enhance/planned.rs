@@ -10,7 +10,7 @@ use crate::face::detect::Detection;
 use crate::face::geometry::Rect;
 use crate::face::{FaceReport, Followed, Follower};
 use crate::image::planar::Planar;
-use crate::image::{Area, Picture, Sample, Size, View, Window};
+use crate::image::{Area, Picture, Sample, Size, View};
 use crate::temporal::reuse::Refresh;
 use crate::temporal::{self, Look, Looking, Seen};
 use crate::upscale::Parts;
@@ -19,7 +19,6 @@ use crate::upscale::Parts;
 pub struct Planned<S> {
     controls: Controls,
     reuse: Reuse,
-    window: Window,
     seen: Seen,
     looking: Duration,
     beside: Duration,
@@ -41,8 +40,6 @@ pub(super) struct Areas<'a> {
     pub refresh: &'a Refresh,
     /// For something lighter.
     pub stand_ins: &'a [Area],
-    /// What a run of the network takes and may have.
-    pub window: Window,
 }
 
 impl<S> Default for Planned<S> {
@@ -50,7 +47,6 @@ impl<S> Default for Planned<S> {
         Self {
             controls: Controls::default(),
             reuse: Reuse::Off,
-            window: Window::default(),
             seen: Seen::default(),
             looking: Duration::ZERO,
             beside: Duration::ZERO,
@@ -114,7 +110,7 @@ impl<S: Sample> Planned<S> {
     /// What of the input is to be run through the network; `None` for all of it.
     pub(super) fn areas(&self) -> Option<Areas<'_>> {
         let (refresh, _) = self.seen.refresh().filter(|_| self.reuse == Reuse::Parts)?;
-        Some(Areas { refresh, stand_ins: self.seen.stand_ins(), window: self.window })
+        Some(Areas { refresh, stand_ins: self.seen.stand_ins() })
     }
 
     /// The input as the network is to see it.
@@ -165,7 +161,7 @@ impl<S: Sample> Ahead<S> {
         planned: &mut Planned<S>,
     ) -> bool {
         let small = Size::of(&input);
-        planned.reuse = self.reuse(small, large, controls, planned);
+        planned.reuse = self.reuse(small, large, controls);
         planned.controls = Controls { temporal: planned.reuse.controls(controls), ..*controls };
         planned.seen.look = Look::Alone;
         (planned.looking, planned.beside) = (Duration::ZERO, Duration::ZERO);
@@ -251,7 +247,7 @@ impl<S: Sample> Ahead<S> {
     }
 
     /// Whether parts of this frame may be left as they were, and what the temporal stage has to know for it.
-    fn reuse(&mut self, small: Size, large: Size, controls: &Controls, planned: &mut Planned<S>) -> Reuse {
+    fn reuse(&mut self, small: Size, large: Size, controls: &Controls) -> Reuse {
         if controls.temporal.reuse.amount <= 0.0 || !self.looking.works_on(small, &controls.temporal) {
             return Reuse::Off;
         }
@@ -260,7 +256,6 @@ impl<S: Sample> Ahead<S> {
         }
         let Some(parts) = &self.parts else { return Reuse::Off };
         let Some(window) = parts.window(small, large) else { return Reuse::Whole(Whole::NoParts) };
-        planned.window = window;
         self.looking.set_window(window);
         let faces = self.follower.as_ref().map_or(&[][..], Follower::tracks);
         self.looking.watch(faces.iter().filter_map(|face| area_of(&face.area, small)).collect());

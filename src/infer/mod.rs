@@ -18,13 +18,14 @@ pub mod provider;
 mod register;
 pub mod resident;
 pub mod runtime;
+mod share;
 pub mod shared;
 pub mod tensors;
 pub mod tile;
 
 use std::sync::Arc;
 
-use crate::image::{Sample, View};
+use crate::image::{Picture, Sample, View};
 use crate::model::contract::InputSize;
 
 /// A network that enlarges pictures. The trait is what tiles and the enhancer know of it, so
@@ -46,9 +47,46 @@ pub trait Network<S: Sample>: Send {
     /// [`InferError`]; `take` has not been called then.
     fn run(&mut self, picture: View<'_, S>, take: &mut dyn FnMut(View<'_, S>)) -> Result<(), InferError>;
 
+    /// How many pictures [`Self::run_each`] runs at the same time.
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    /// How many pixels away from a pixel of the input its result depends on, at most; `None` where nobody said it.
+    fn receptive_radius(&self) -> Option<usize> {
+        None
+    }
+
+    /// Runs the network on each of several pictures and hands the enlarged ones to `take` with their numbers, in order; `None` for one
+    /// that [`InferError::NotFinite`] is true of.
+    ///
+    /// # Errors
+    /// Any other [`InferError`].
+    fn run_each(&mut self, pictures: &[Picture<S>], take: &mut TakeEach<'_, S>) -> Result<(), InferError> {
+        one_after_another(self, pictures, take)
+    }
+
     /// Stops a run from another thread.
     fn canceller(&self) -> Arc<dyn Cancel>;
 }
+
+/// [`Network::run_each`] by one run after another.
+fn one_after_another<S: Sample>(
+    network: &mut (impl Network<S> + ?Sized),
+    pictures: &[Picture<S>],
+    take: &mut TakeEach<'_, S>,
+) -> Result<(), InferError> {
+    for (number, picture) in pictures.iter().enumerate() {
+        match network.run(picture.view(), &mut |enlarged| take(number, Some(enlarged))) {
+            Err(InferError::NotFinite) => take(number, None),
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// Who takes the pictures of [`Network::run_each`].
+pub type TakeEach<'a, S> = dyn FnMut(usize, Option<View<'_, S>>) + 'a;
 
 /// Stops a run that is under way on another thread.
 pub trait Cancel: Send + Sync {

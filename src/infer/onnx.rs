@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
@@ -16,7 +16,7 @@ use super::provider::{Active, Choice, Provider, choose};
 use super::register::{register, said};
 use super::runtime::Runtime;
 use super::shared::{self, Shared, Users};
-use super::{Cancel, InferError, Network, assignment, fp16, graph, prelu};
+use super::{Cancel, InferError, Network, TakeEach, assignment, fp16, graph, one_after_another, prelu};
 use crate::image::{Picture, Sample, Size, View, view};
 use crate::model::contract::{InputSize, Upscaler, whole_scale};
 
@@ -27,6 +27,12 @@ impl TensorSample for u16 {}
 
 /// Side of the picture, in pixels, that a network of unknown factor is tried on.
 const TRIAL: usize = 16;
+
+/// Lanes at most: each has a copy of the weights.
+const MOST_LANES: usize = 8;
+/// Bytes of a file at most of which there are several.
+const LIGHT: usize = 8 << 20;
+const NO_PICTURE: &str = "it gave no whole picture";
 
 /// How to run a network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,10 +62,49 @@ pub struct OnnxNetwork<S> {
     stop: Arc<Stop>,
     /// On the processor: what samples become, and what becomes of what it gives.
     planes: Option<Planes>,
+    scratch: Scratch<S>,
+    /// Of pictures that are run at the same time.
+    beside: Vec<Scratch<S>>,
+    receptive_radius: Option<usize>,
+    /// What more sessions are started with.
+    runtime: &'static Runtime,
+    path: PathBuf,
+    options: Options,
+}
+
+/// What a run on planes works in.
+struct Scratch<S> {
     taken: Vec<f32>,
     given: Given<S>,
-    /// Of our own code for that; 0 for one per core.
-    threads: usize,
+}
+
+impl<S: Sample> Scratch<S> {
+    fn new() -> Self {
+        Self { taken: Vec::new(), given: Given::new() }
+    }
+
+    /// Runs a session on a picture, and makes a picture of what it gives by so many threads of ours. Answers whether all of it is numbers.
+    fn run(
+        &mut self,
+        (session, stop): (&mut Session, &Stop),
+        planes: &Planes,
+        picture: View<'_, S>,
+        threads: usize,
+    ) -> Result<bool, String> {
+        let text = |err: ort::Error| one_line(&err);
+        let Self { taken, given } = self;
+        planes.take_in(picture, taken);
+        let Size { width, height } = Size::of(&picture);
+        let input =
+            TensorRef::from_array_view(([1, picture.dim().2, height, width], &taken[..])).map_err(text)?;
+        let inputs = ort::inputs![planes.input.as_str() => input];
+        let outputs = session.run_with_options(inputs, &stop.options).map_err(text)?;
+        let (shape, floats) = outputs[planes.output.as_str()].try_extract_tensor::<f32>().map_err(text)?;
+        let &[1, channels, height, width] = &**shape else {
+            return Err(format!("it gave no picture but {shape:?}"));
+        };
+        given.fill(planes, floats, [channels, height, width].map(|length| length as usize), threads)
+    }
 }
 
 /// The handle that stops a run. `cancelled` tells a stop apart from a failure.
@@ -97,7 +142,7 @@ impl<S: TensorSample> OnnxNetwork<S> {
     ///
     /// # Errors
     /// [`InferError`], with the reason in the runtime's words.
-    pub fn load(runtime: &Runtime, model: &Upscaler, options: &Options) -> Result<Self, InferError> {
+    pub fn load(runtime: &'static Runtime, model: &Upscaler, options: &Options) -> Result<Self, InferError> {
         let name = model.name.clone();
         let refuse = |reason| InferError::Model { model: name.clone(), reason };
         let spliced = prepare::<S>(model, Made::Samples, options).map_err(refuse)?;
@@ -121,9 +166,12 @@ impl<S: TensorSample> OnnxNetwork<S> {
             stop: Arc::new(stop),
             model: name,
             planes,
-            taken: Vec::new(),
-            given: Given::new(),
-            threads: options.threads,
+            scratch: Scratch::new(),
+            beside: Vec::new(),
+            receptive_radius: model.receptive_radius,
+            runtime,
+            path: model.path.clone(),
+            options: options.clone(),
         };
         if !(matches!(model.input_size, InputSize::Fixed(_)) && model.scale.is_some()) {
             network.scale = network.measure_scale(model)?;
@@ -193,35 +241,57 @@ impl<S: TensorSample> OnnxNetwork<S> {
         picture: View<'_, S>,
         take: &mut dyn FnMut(View<'_, S>, bool),
     ) -> Result<(), InferError> {
-        let Self { session, model, stop, planes: Some(planes), taken, given, threads, .. } = self else {
+        let Self { session, model, stop, planes: Some(planes), scratch, options, .. } = self else {
             return Ok(());
         };
-        let size = Size::of(&picture);
-        let failed = failed_run(model, stop, size);
-        planes.take_in(picture, taken);
-        let shape = [1, picture.dim().2, size.height, size.width];
-        let input = TensorRef::from_array_view((shape, &taken[..])).map_err(|err| failed(one_line(&err)))?;
+        let failed = failed_run(model, stop, Size::of(&picture));
         let ran = session.run(
             || stop.is_cancelled(),
-            |session| {
-                let outputs = session
-                    .run_with_options(ort::inputs![planes.input.as_str() => input], &stop.options)
-                    .map_err(|err| failed(one_line(&err)))?;
-                let (shape, floats) = outputs[planes.output.as_str()]
-                    .try_extract_tensor::<f32>()
-                    .map_err(|err| failed(one_line(&err)))?;
-                let &[1, channels, height, width] = &**shape else {
-                    return Err(failed(format!("it gave no picture but {shape:?}")));
-                };
-                let shape = [channels, height, width].map(|length| length as usize);
-                given.fill(planes, floats, shape, *threads).map_err(&failed)
-            },
+            |session| scratch.run((session, stop), planes, picture, options.threads),
         );
-        let (samples, made, channels, is_finite) = ran.unwrap_or(Err(InferError::Cancelled))?;
-        let enlarged = view(samples, made, channels, made.width * channels)
-            .ok_or_else(|| failed("it gave no whole picture".into()))?;
-        take(enlarged, is_finite);
+        let is_finite = ran.unwrap_or(Err(String::new())).map_err(&failed)?;
+        take(scratch.given.picture().ok_or_else(|| failed(NO_PICTURE.into()))?, is_finite);
         Ok(())
+    }
+
+    /// Runs several pictures at the same time, each on a thread and a session of its own. Answers of each whether all of it is
+    /// numbers; they lie in `beside`.
+    fn run_beside(&mut self, pictures: &[Picture<S>]) -> Result<Vec<bool>, InferError> {
+        let lanes = self.lanes();
+        let Self { session, model, stop, planes: Some(planes), beside, runtime, path, options, .. } = self
+        else {
+            return Ok(Vec::new());
+        };
+        if beside.len() < pictures.len() {
+            beside.resize_with(pictures.len(), Scratch::new);
+        }
+        let alone = Options { threads: 1, ..options.clone() };
+        let start =
+            || start_alone(runtime, path, &planes.file, Provider::Cpu, &alone).map(|(session, _)| session);
+        let run = |picture: &Picture<S>, scratch: &mut Scratch<S>| {
+            let failed = failed_run(model, stop, Size::of(&picture.view()));
+            if stop.is_cancelled() {
+                return Err(InferError::Cancelled);
+            }
+            let run = |session: &mut Session| scratch.run((session, stop), planes, picture.view(), 1);
+            session.run_beside(start, run).and_then(|result| result).map_err(failed)
+        };
+        let mut results: Vec<_> = pictures.iter().map(|_| Ok(false)).collect();
+        let mut jobs: Vec<_> = pictures.iter().zip(beside).zip(&mut results).collect();
+        // The largest is taken first, so that no lane is left with it at the end.
+        jobs.sort_by_key(|((picture, _), _)| picture.len());
+        let jobs = Mutex::new(jobs);
+        let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        rayon::scope(|scope| {
+            for _ in 0..lanes.min(pictures.len()) {
+                scope.spawn(|_| {
+                    while let Some(((picture, scratch), result)) = next() {
+                        *result = run(picture, scratch);
+                    }
+                });
+            }
+        });
+        results.into_iter().collect()
     }
 
     /// As [`Self::run_any`], where nodes around the network do that.
@@ -269,6 +339,16 @@ fn failed_run(model: &str, stop: &Stop, size: Size) -> impl Fn(String) -> InferE
     }
 }
 
+/// Whether a picture has the size that the network's factor makes it.
+fn check_size<S>(model: &str, expected: Size, made: View<'_, S>) -> Result<(), InferError> {
+    let made = Size::of(&made);
+    if made == expected {
+        return Ok(());
+    }
+    let reason = format!("it made {made} instead of {expected}");
+    Err(InferError::NotAnUpscaler { model: model.to_string(), reason })
+}
+
 impl<S: TensorSample> Network<S> for OnnxNetwork<S> {
     fn scale(&self) -> usize {
         self.scale
@@ -282,17 +362,44 @@ impl<S: TensorSample> Network<S> for OnnxNetwork<S> {
         self.input_size
     }
 
+    fn receptive_radius(&self) -> Option<usize> {
+        self.receptive_radius
+    }
+
+    fn lanes(&self) -> usize {
+        match (&self.planes, self.options.threads) {
+            (Some(planes), _) if planes.file.len() > LIGHT => 1,
+            (Some(_), 0) => rayon::current_num_threads().min(MOST_LANES),
+            (Some(_), threads) => threads.min(MOST_LANES),
+            (None, _) => 1,
+        }
+    }
+
+    fn run_each(&mut self, pictures: &[Picture<S>], take: &mut TakeEach<'_, S>) -> Result<(), InferError> {
+        if pictures.len() < 2 || self.lanes() < 2 {
+            return one_after_another(self, pictures, take);
+        }
+        let are_finite = self.run_beside(pictures)?;
+        for (number, (picture, is_finite)) in pictures.iter().zip(are_finite).enumerate() {
+            let size = Size::of(&picture.view());
+            let made = self.beside[number].given.picture();
+            let made = made.ok_or_else(|| failed_run(&self.model, &self.stop, size)(NO_PICTURE.into()))?;
+            check_size(&self.model, size.times(self.scale), made)?;
+            take(number, is_finite.then_some(made));
+        }
+        Ok(())
+    }
+
     fn run(&mut self, picture: View<'_, S>, take: &mut dyn FnMut(View<'_, S>)) -> Result<(), InferError> {
-        let expected = Size::of(&picture).times(self.scale);
+        let (size, scale, model) = (Size::of(&picture), self.scale, self.model.clone());
         let mut result = Ok(());
-        let model = self.model.clone();
-        self.run_any(picture, &mut |enlarged, finite| match Size::of(&enlarged) {
-            made if made != expected => {
-                let reason = format!("it made {made} instead of {expected}");
-                result = Err(InferError::NotAnUpscaler { model: model.clone(), reason });
+        self.run_any(picture, &mut |enlarged, finite| {
+            result = check_size(&model, size.times(scale), enlarged);
+            match result {
+                Ok(()) if finite => take(enlarged),
+                Ok(()) => result = Err(InferError::NotFinite),
+                Err(_) => {}
             }
-            _ if !finite => result = Err(InferError::NotFinite),
-            _ => take(enlarged),
         })?;
         result
     }
@@ -309,7 +416,7 @@ const TRIAL_NETWORK: &[u8] = include_bytes!("../../models/tiny/nearest-x2.onnx")
 ///
 /// # Errors
 /// Why not, in the runtime's words.
-pub fn try_provider(runtime: &Runtime, provider: Provider) -> Result<Active, String> {
+pub fn try_provider(runtime: &'static Runtime, provider: Provider) -> Result<Active, String> {
     let network = Upscaler::from_bytes("trial", TRIAL_NETWORK).map_err(|err| err.to_string())?;
     let options = Options { choice: Choice::Only(provider), ..Options::default() };
     match OnnxNetwork::<u8>::load(runtime, &network, &options) {

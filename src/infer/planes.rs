@@ -11,7 +11,7 @@ use super::fields::{GRAPH_NODE, GRAPH_OUTPUT, MODEL_GRAPH, copy, put, rewrite};
 use super::nodes::{any, value};
 use crate::image::bands::rows_in_bands;
 use crate::image::interleave::{interleave, take_channel, to_samples};
-use crate::image::{Sample, Size, View, rows};
+use crate::image::{Sample, Size, View, rows, view};
 use crate::model::contract::Upscaler;
 use crate::model::onnx_file::Element;
 use crate::model::proto;
@@ -154,6 +154,8 @@ fn with_output(graph: &[u8], left_out: &[String], output: &str) -> Result<Vec<u8
 #[derive(Debug)]
 pub(super) struct Given<S> {
     samples: Vec<S>,
+    size: Size,
+    channels: usize,
     /// Rows of samples before they lie between each other, of each band.
     apart: Vec<Vec<S>>,
 }
@@ -161,11 +163,16 @@ pub(super) struct Given<S> {
 impl<S: Sample> Given<S> {
     /// Nothing yet.
     pub(super) fn new() -> Self {
-        Self { samples: Vec::new(), apart: Vec::new() }
+        Self { samples: Vec::new(), size: Size::new(0, 0), channels: 0, apart: Vec::new() }
     }
 
-    /// Makes a picture of planes `[channels,rows,columns]`, by at most so many threads; 0: as many as there are. Its samples, size and
-    /// channels, and whether all planes are numbers.
+    /// The picture that was made last; `None` where none was.
+    pub(super) fn picture(&self) -> Option<View<'_, S>> {
+        view(&self.samples, self.size, self.channels, self.size.width * self.channels)
+    }
+
+    /// Makes a picture of planes `[channels,rows,columns]`, by at most so many threads; 0: as many as there are. Answers whether all planes
+    /// are numbers.
     ///
     /// # Errors
     /// A text, where these are no planes of whole blocks.
@@ -175,7 +182,7 @@ impl<S: Sample> Given<S> {
         floats: &[f32],
         [channels, height, width]: [usize; 3],
         threads: usize,
-    ) -> Result<(&[S], Size, usize, bool), String> {
+    ) -> Result<bool, String> {
         let Shuffle { block, .. } = planes.shuffle;
         let colours = channels / (block * block);
         if channels != colours * block * block
@@ -185,6 +192,7 @@ impl<S: Sample> Given<S> {
             return Err(format!("it gave no picture but [{channels},{height},{width}]"));
         }
         let size = Size::new(width * block, height * block);
+        (self.size, self.channels) = (size, colours);
         let row = size.width * colours;
         self.samples.resize(row * size.height, S::MAX);
         let most = match threads {
@@ -207,7 +215,7 @@ impl<S: Sample> Given<S> {
                 bands.map(fill).reduce(|| true, |one, other| one & other)
             }
         };
-        Ok((&self.samples, size, colours, is_finite))
+        Ok(is_finite)
     }
 }
 
@@ -291,11 +299,10 @@ mod tests {
         let mut given = Given::<S>::new();
         // What was there before is of no account.
         given.fill(&planes, &[0.3; 64 * 9], [9 * block * block, 8 / block, 8 / block], 0).ok();
-        let (samples, size, found, is_finite) =
-            given.fill(&planes, &floats, [channels, height, width], threads).unwrap();
-        assert_eq!((size, found, is_finite), (Size::new(width * block, height * block), colours, true));
-        for (at, sample) in samples.iter().enumerate() {
-            let (y, x, colour) = (at / colours / size.width, at / colours % size.width, at % colours);
+        assert!(given.fill(&planes, &floats, [channels, height, width], threads).unwrap());
+        let samples = given.picture().unwrap();
+        assert_eq!(samples.dim(), (height * block, width * block, colours));
+        for ((y, x, colour), sample) in samples.indexed_iter() {
             let plane = channel(by_colour, block, colours, colour, (x % block, y % block));
             let wanted = (level(plane, y / block, x / block) * S::WHITE + 0.5).clamp(0.0, S::WHITE).floor();
             assert_eq!(sample.to_f32(), wanted, "{colours} {shuffle:?} {x},{y}");
@@ -303,14 +310,12 @@ mod tests {
         for at in (0..floats.len()).step_by(floats.len() / 9 + 1).chain([floats.len() - 1]) {
             for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let kept = std::mem::replace(&mut floats[at], odd);
-                assert!(
-                    !given.fill(&planes, &floats, [channels, height, width], threads).unwrap().3,
-                    "{odd} at {at}"
-                );
+                let is_finite = given.fill(&planes, &floats, [channels, height, width], threads);
+                assert!(!is_finite.unwrap(), "{odd} at {at}");
                 floats[at] = kept;
             }
         }
-        assert!(given.fill(&planes, &floats, [channels, height, width], threads).unwrap().3);
+        assert!(given.fill(&planes, &floats, [channels, height, width], threads).unwrap());
     }
 
     #[test]
@@ -339,8 +344,8 @@ mod tests {
         let steps: Vec<f32> = (-2000..70_000).map(|step| step as f32 / 65_535.0).collect();
         let mut given = Given::<u8>::new();
         let planes = planes(Shuffle::NONE);
-        let (samples, ..) = given.fill(&planes, &steps, [1, 1, steps.len()], 0).unwrap();
-        for (sample, step) in samples.iter().zip(&steps) {
+        given.fill(&planes, &steps, [1, 1, steps.len()], 0).unwrap();
+        for (sample, step) in given.picture().unwrap().iter().zip(&steps) {
             assert_eq!(f32::from(*sample), (step * 255.0 + 0.5).clamp(0.0, 255.0).floor(), "{step}");
         }
     }

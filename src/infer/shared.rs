@@ -24,6 +24,8 @@ pub(super) struct Shared {
     session: Mutex<Session>,
     nodes: Nodes,
     turns: Turns,
+    /// Sessions of the same network on one thread each that nobody runs just now.
+    lanes: Mutex<Vec<Session>>,
 }
 
 impl Shared {
@@ -40,6 +42,23 @@ impl Shared {
     ) -> Option<T> {
         let _turn = self.turns.wait(is_stopped)?;
         Some(run(&mut whole(self.session.lock())))
+    }
+
+    /// Runs on a session that nobody else runs, and that `start` makes where there is none: there are as many as were ever run at the
+    /// same time.
+    ///
+    /// # Errors
+    /// What `start` says.
+    pub(super) fn run_beside<T>(
+        &self,
+        start: impl FnOnce() -> Result<Session, String>,
+        run: impl FnOnce(&mut Session) -> T,
+    ) -> Result<T, String> {
+        let idle = whole(self.lanes.lock()).pop();
+        let mut session = idle.map_or_else(start, Ok)?;
+        let result = run(&mut session);
+        whole(self.lanes.lock()).push(session);
+        Ok(result)
     }
 }
 
@@ -95,7 +114,8 @@ pub(super) fn session(
         return Ok(shared);
     }
     let (session, nodes) = start()?;
-    let shared = Arc::new(Shared { session: Mutex::new(session), nodes, turns: Turns::default() });
+    let (session, turns, lanes) = (Mutex::new(session), Turns::default(), Mutex::default());
+    let shared = Arc::new(Shared { session, nodes, turns, lanes });
     *place = Arc::downgrade(&shared);
     Ok(shared)
 }

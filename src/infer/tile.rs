@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use ndarray::Axis;
 
-use super::{InferError, Network};
+use super::{InferError, Network, share};
 use crate::image::{
     Area, Picture, Sample, Size, View, ViewMut, Window, copy, crop, crop_mut, rows, rows_mut,
 };
@@ -80,6 +80,37 @@ fn spans(length: usize, tile: usize, overlap: usize, step: usize) -> Vec<Span> {
     (0..count).map(span).collect()
 }
 
+/// A range along an axis of `length` pixels in so many strips, with context around each, and what is taken besides at both ends of
+/// the range.
+fn strips(
+    range: Range<usize>,
+    count: usize,
+    (context, besides): (usize, usize),
+    length: usize,
+    step: usize,
+) -> Vec<Span> {
+    let edge = |at: usize| range.start + range.len() * at / count;
+    let strip = |at: usize| {
+        let (start, end) = (edge(at), edge(at + 1));
+        let first = start.saturating_sub(context) / step * step;
+        let seen_to = (end + context).min(length);
+        let from = if at == 0 { start.saturating_sub(besides) } else { start };
+        let to = if at + 1 == count { (end + besides).min(length) } else { end };
+        Span { seen: first..first + (seen_to - first).next_multiple_of(step), used: from..to, ramp: 0 }
+    };
+    (0..count).map(strip).collect()
+}
+
+/// Tiles of all columns and rows, row by row.
+fn grid(across: &[Span], down: &[Span]) -> Vec<[Span; 2]> {
+    down.iter().flat_map(|down| across.iter().map(|across| [across.clone(), down.clone()])).collect()
+}
+
+/// Pixels that the network sees for tiles, context included.
+fn pixels(tiles: &[[Span; 2]]) -> usize {
+    tiles.iter().map(|[across, down]| across.seen.len() * down.seen.len()).sum()
+}
+
 /// The size of the tiles for a picture: the picture itself if it may be that large, else the
 /// fewest tiles within the limits, as square as they can be.
 fn tile_size(picture: Size, input: InputSize, limits: Limits) -> Size {
@@ -121,7 +152,7 @@ fn step(input: InputSize) -> usize {
 #[derive(Debug)]
 pub struct Tiler<S> {
     limits: Limits,
-    tile: Picture<S>,
+    tiles: Vec<Picture<S>>,
 }
 
 /// What happened to a picture.
@@ -129,6 +160,8 @@ pub struct Tiler<S> {
 pub struct Tiled {
     /// Tiles that were run.
     pub tiles: usize,
+    /// Pixels that the network saw, context included.
+    pub pixels: usize,
     /// Places, in input pixels (x, y, size), whose result was no numbers and was left out.
     pub left_out: Vec<(usize, usize, Size)>,
 }
@@ -136,7 +169,7 @@ pub struct Tiled {
 impl<S: Sample> Tiler<S> {
     /// A tiler that keeps to the limits.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, tile: Picture::from_elem((0, 0, 3), S::zeroed()) }
+        Self { limits, tiles: Vec::new() }
     }
 
     /// How many tiles a picture takes.
@@ -160,19 +193,18 @@ impl<S: Sample> Tiler<S> {
         &mut self,
         network: &mut dyn Network<S>,
         from: View<'_, S>,
-        mut to: ViewMut<'_, S>,
+        to: ViewMut<'_, S>,
         fallback: &mut dyn FnMut(usize, usize, ViewMut<'_, S>),
     ) -> Result<Tiled, InferError> {
         let size = Size::of(&from);
         let tile = tile_size(size, network.input_size(), self.limits);
         let step = step(network.input_size());
-        let mut tiled = Tiled::default();
-        for down in spans(size.height, tile.height, self.limits.overlap, step) {
-            for across in spans(size.width, tile.width, self.limits.overlap, step) {
-                self.run_tile(network, (from, to.view_mut()), (&across, &down), fallback, &mut tiled)?;
-            }
+        if let Some(bands) = self.bands(size, network) {
+            return self.run_tiles(network, (from, to), &bands, fallback);
         }
-        Ok(tiled)
+        let along = |length, tile| spans(length, tile, self.limits.overlap, step);
+        let tiles = grid(&along(size.width, tile.width), &along(size.height, tile.height));
+        self.run_tiles(network, (from, to), &tiles, fallback)
     }
 
     /// Enlarges parts of `from`, and a pixel around each, into their places in `to`, with so many pixels of context, at
@@ -184,56 +216,78 @@ impl<S: Sample> Tiler<S> {
         &mut self,
         network: &mut dyn Network<S>,
         from: View<'_, S>,
-        mut to: ViewMut<'_, S>,
+        to: ViewMut<'_, S>,
         (areas, context): (&[Area], usize),
         fallback: &mut dyn FnMut(usize, usize, ViewMut<'_, S>),
     ) -> Result<Tiled, InferError> {
         let size = Size::of(&from);
         let step = step(network.input_size());
-        let span = |start: usize, used: usize, length: usize| {
-            let first = start.saturating_sub(context) / step * step;
-            let end = (start + used + context).min(length);
-            let seen = first..first + (end - first).next_multiple_of(step);
-            // A pixel more, into which whoever enlarges shares of the part may reach.
-            Span { seen, used: start.saturating_sub(1)..(start + used + 1).min(length), ramp: 0 }
+        let parts = |lanes: usize| -> Vec<_> {
+            let sizes: Vec<_> = areas.iter().map(|area| area.size).collect();
+            let cut = |(area, pieces): (&Area, usize)| {
+                let (wide, tall) = (area.size.width, area.size.height);
+                let (across, down) = if wide > tall { (pieces, 1) } else { (1, pieces) };
+                // A pixel more, into which whoever enlarges shares of the part may reach.
+                let along = |from, used, length, pieces| {
+                    strips(from..from + used, pieces, (context, 1), length, step)
+                };
+                grid(&along(area.x, wide, size.width, across), &along(area.y, tall, size.height, down))
+            };
+            areas.iter().zip(share::pieces(&sizes, context, lanes)).flat_map(cut).collect()
         };
-        let mut tiled = Tiled::default();
-        for area in areas {
-            let across = span(area.x, area.size.width, size.width);
-            let down = span(area.y, area.size.height, size.height);
-            self.run_tile(network, (from, to.view_mut()), (&across, &down), fallback, &mut tiled)?;
-        }
-        Ok(tiled)
+        let (shared, apart) = (parts(network.lanes()), parts(1));
+        let tiles = if pixels(&shared) <= self.limits.pixels { shared } else { apart };
+        self.run_tiles(network, (from, to), &tiles, fallback)
     }
 
-    fn run_tile(
+    /// The bands that a whole picture is made in, each by a lane of the network, with the same result; `None` where it is made at once.
+    fn bands(&self, picture: Size, network: &dyn Network<S>) -> Option<Vec<[Span; 2]>> {
+        let InputSize::Multiple(step) = network.input_size() else { return None };
+        let radius = network.receptive_radius()?;
+        let count = share::bands(picture.height, radius, network.lanes());
+        let down = strips(0..picture.height, count, (radius, 0), picture.height, step);
+        let tiles = grid(&spans(picture.width, picture.width.next_multiple_of(step), 0, step), &down);
+        (count > 1 && pixels(&tiles) <= self.limits.pixels).then_some(tiles)
+    }
+
+    /// Runs tiles: all at a time, where the network does that and the limits allow it, or one after the other.
+    fn run_tiles(
         &mut self,
         network: &mut dyn Network<S>,
         (from, mut to): (View<'_, S>, ViewMut<'_, S>),
-        (across, down): (&Span, &Span),
+        tiles: &[[Span; 2]],
         fallback: &mut dyn FnMut(usize, usize, ViewMut<'_, S>),
-        tiled: &mut Tiled,
-    ) -> Result<(), InferError> {
-        let scale = network.scale();
-        self.cut(from, across, down, network.channels());
-        let used = Size::new(across.used.len(), down.used.len());
-        let (x, y) = (across.used.start, down.used.start);
-        let mut place = crop_mut(to.view_mut(), x * scale, y * scale, used.times(scale));
-        tiled.tiles += 1;
-        let (skip_x, skip_y) = (x - across.seen.start, y - down.seen.start);
-        let ramps = (across.ramp * scale, down.ramp * scale);
-        let result = network.run(self.tile.view(), &mut |enlarged| {
-            let part = crop(enlarged, skip_x * scale, skip_y * scale, used.times(scale));
-            blend(part, place.view_mut(), ramps);
-        });
-        match result {
-            Err(InferError::NotFinite) => {
-                tiled.left_out.push((x, y, used));
-                fallback(x, y, place);
-                Ok(())
+    ) -> Result<Tiled, InferError> {
+        let (scale, channels) = (network.scale(), network.channels());
+        let mut tiled = Tiled::default();
+        let together = network.lanes() > 1 && pixels(tiles) <= self.limits.pixels;
+        let at_a_time = if together { tiles.len().max(1) } else { 1 };
+        for tiles in tiles.chunks(at_a_time) {
+            self.tiles.resize_with(tiles.len(), || Picture::from_elem((0, 0, channels), S::zeroed()));
+            for ([across, down], tile) in tiles.iter().zip(&mut self.tiles) {
+                tiled.pixels += across.seen.len() * down.seen.len();
+                cut(from, across, down, channels, tile);
             }
-            result => result,
+            network.run_each(&self.tiles, &mut |number, enlarged| {
+                let [across, down] = &tiles[number];
+                let used = Size::new(across.used.len(), down.used.len());
+                let (x, y) = (across.used.start, down.used.start);
+                let mut place = crop_mut(to.view_mut(), x * scale, y * scale, used.times(scale));
+                tiled.tiles += 1;
+                match enlarged {
+                    Some(enlarged) => {
+                        let (skip_x, skip_y) = (x - across.seen.start, y - down.seen.start);
+                        let part = crop(enlarged, skip_x * scale, skip_y * scale, used.times(scale));
+                        blend(part, place.view_mut(), (across.ramp * scale, down.ramp * scale));
+                    }
+                    None => {
+                        tiled.left_out.push((x, y, used));
+                        fallback(x, y, place);
+                    }
+                }
+            })?;
         }
+        Ok(tiled)
     }
 
     /// The window of runs over parts of a picture.
@@ -241,32 +295,32 @@ impl<S: Sample> Tiler<S> {
         let (least, most) = PART_CONTEXT;
         Window { context: (self.limits.overlap / 4).clamp(least, most), most: self.limits.pixels }
     }
+}
 
-    /// Copies a tile out of the picture; where it looks over the end, the last pixel repeats.
-    fn cut(&mut self, from: View<'_, S>, across: &Span, down: &Span, channels: usize) {
-        let shape = (down.seen.len(), across.seen.len(), channels);
-        if self.tile.dim() != shape {
-            self.tile = Picture::from_elem(shape, S::zeroed());
+/// Copies a tile out of the picture; where it looks over the end, the last pixel repeats.
+fn cut<S: Sample>(from: View<'_, S>, across: &Span, down: &Span, channels: usize, tile: &mut Picture<S>) {
+    let shape = (down.seen.len(), across.seen.len(), channels);
+    if tile.dim() != shape {
+        *tile = Picture::from_elem(shape, S::zeroed());
+    }
+    let size = Size::of(&from);
+    let inside = Size::new(
+        across.seen.end.min(size.width) - across.seen.start,
+        down.seen.end.min(size.height) - down.seen.start,
+    );
+    let part = crop(from, across.seen.start, down.seen.start, inside);
+    copy(part, crop_mut(tile.view_mut(), 0, 0, inside));
+    let end = inside.width * channels;
+    for row in rows_mut(&mut tile.view_mut()).take(inside.height) {
+        let (line, beyond) = row.split_at_mut(end);
+        for pixel in beyond.chunks_exact_mut(channels) {
+            pixel.copy_from_slice(&line[end - channels..]);
         }
-        let size = Size::of(&from);
-        let inside = Size::new(
-            across.seen.end.min(size.width) - across.seen.start,
-            down.seen.end.min(size.height) - down.seen.start,
-        );
-        let part = crop(from, across.seen.start, down.seen.start, inside);
-        copy(part, crop_mut(self.tile.view_mut(), 0, 0, inside));
-        let end = inside.width * channels;
-        for row in rows_mut(&mut self.tile.view_mut()).take(inside.height) {
-            let (line, beyond) = row.split_at_mut(end);
-            for pixel in beyond.chunks_exact_mut(channels) {
-                pixel.copy_from_slice(&line[end - channels..]);
-            }
-        }
-        if inside.height < shape.0 {
-            let last = self.tile.index_axis(Axis(0), inside.height - 1).to_owned();
-            for mut row in self.tile.outer_iter_mut().skip(inside.height) {
-                row.assign(&last);
-            }
+    }
+    if inside.height < shape.0 {
+        let last = tile.index_axis(Axis(0), inside.height - 1).to_owned();
+        for mut row in tile.outer_iter_mut().skip(inside.height) {
+            row.assign(&last);
         }
     }
 }
@@ -363,6 +417,14 @@ mod tests {
         scale: usize,
         size: InputSize,
         refuse: bool,
+        lanes: usize,
+        receptive_radius: Option<usize>,
+    }
+
+    impl Repeat {
+        fn new(scale: usize, size: InputSize) -> Self {
+            Self { scale, size, refuse: false, lanes: 1, receptive_radius: None }
+        }
     }
 
     struct Never;
@@ -380,6 +442,12 @@ mod tests {
         }
         fn input_size(&self) -> InputSize {
             self.size
+        }
+        fn lanes(&self) -> usize {
+            self.lanes
+        }
+        fn receptive_radius(&self) -> Option<usize> {
+            self.receptive_radius
         }
         fn run(&mut self, picture: View<'_, S>, take: &mut dyn FnMut(View<'_, S>)) -> Result<(), InferError> {
             if self.refuse {
@@ -410,7 +478,7 @@ mod tests {
                 for (size, pixels) in
                     [(FIXED, 1), (InputSize::Multiple(1), 900), (InputSize::Multiple(8), 3000)]
                 {
-                    let mut network = Repeat { scale, size, refuse: false };
+                    let mut network = Repeat::new(scale, size);
                     let mut made = Picture::from_elem((height * scale, width * scale, 4), 9);
                     let mut tiler = Tiler::new(Limits { pixels, overlap: 6 });
                     let tiled = tiler.run(&mut network, picture.view(), made.view_mut(), &mut |_, _, _| {});
@@ -434,15 +502,18 @@ mod tests {
             for (x, y, right, bottom) in [(0, 0, 8, 8), (5, 3, 16, 9), (9, 8, 47, 33), (3, 0, 4, 16)] {
                 let (right, bottom) = (right.min(width), bottom.min(height));
                 let area = Area { x, y, size: Size::new(right - x, bottom - y) };
-                for (scale, multiple, context) in [(2, 1, 4), (3, 2, 1), (2, 8, 8), (1, 1, 4)] {
+                for (scale, multiple, context, lanes) in
+                    [(2, 1, 4, 1), (3, 2, 1, 3), (2, 8, 8, 2), (1, 1, 4, 1), (2, 1, 4, 5)]
+                {
                     let size = InputSize::Multiple(multiple);
-                    let mut network = Repeat { scale, size, refuse: false };
+                    let mut network = Repeat { lanes, ..Repeat::new(scale, size) };
                     let mut tiler = Tiler::new(Limits { pixels: usize::MAX, overlap: 16 });
                     let mut made = Picture::from_elem((height * scale, width * scale, 3), 9);
                     let to = made.view_mut();
                     let parts = (&[area][..], context);
                     let tiled = tiler.run_parts(&mut network, picture.view(), to, parts, &mut |_, _, _| {});
-                    assert_eq!(tiled.unwrap().tiles, 1);
+                    let tiled = tiled.unwrap();
+                    assert!((1..=lanes).contains(&tiled.tiles));
                     let columns = x.saturating_sub(1)..(right + 1).min(width);
                     let rows = y.saturating_sub(1)..(bottom + 1).min(height);
                     for ((y, x, c), &sample) in made.indexed_iter() {
@@ -456,9 +527,60 @@ mod tests {
     }
 
     #[test]
+    fn bands_that_lanes_share_make_up_the_picture_where_there_is_room_for_all_of_them() {
+        for (width, height) in [(33, 17), (64, 48), (50, 101), (20, 400)] {
+            let picture = Picture::<u16>::from_shape_fn((height, width, 3), |(y, x, c)| {
+                (y * 251 + x * 3 + c * 17) as u16
+            });
+            for (lanes, radius, multiple) in [(2, 4, 1), (5, 3, 2), (3, 7, 4), (8, 12, 2)] {
+                let size = InputSize::Multiple(multiple);
+                let mut network = Repeat { lanes, receptive_radius: Some(radius), ..Repeat::new(2, size) };
+                for pixels in
+                    [usize::MAX, width.next_multiple_of(multiple) * height.next_multiple_of(multiple)]
+                {
+                    let mut made = Picture::from_elem((height * 2, width * 2, 3), 9);
+                    let mut tiler = Tiler::new(Limits { pixels, overlap: 4 });
+                    let tiled = tiler.run(&mut network, picture.view(), made.view_mut(), &mut |_, _, _| {});
+                    let tiled = tiled.unwrap();
+                    let bands = if pixels == usize::MAX { share::bands(height, radius, lanes) } else { 1 };
+                    assert_eq!(tiled.tiles, bands, "{width}x{height} by {lanes} in {pixels}");
+                    for ((y, x, c), &sample) in made.indexed_iter() {
+                        assert_eq!(sample, picture[(y / 2, x / 2, c)], "{width}x{height} by {lanes}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn strips_see_all_of_what_they_are_made_of_and_share_a_range_without_a_gap() {
+        for length in [5, 64, 117] {
+            for (start, end) in [(0, length), (1, length - 1), (length / 3, length / 2 + 1)] {
+                for (count, context, besides, step) in
+                    [(1, 4, 1, 1), (2, 12, 0, 2), (4, 3, 1, 4), (3, 8, 1, 8)]
+                {
+                    let strips = strips(start..end, count, (context, besides), length, step);
+                    let about = format!("{start}..{end} of {length}: {strips:?}");
+                    assert_eq!(strips.len(), count, "{about}");
+                    assert_eq!(strips[0].used.start, start.saturating_sub(besides), "{about}");
+                    assert_eq!(strips[count - 1].used.end, (end + besides).min(length), "{about}");
+                    assert!(strips.windows(2).all(|pair| pair[0].used.end == pair[1].used.start), "{about}");
+                    for Span { seen, used, ramp } in &strips {
+                        assert_eq!((seen.start % step, seen.len() % step, *ramp), (0, 0, 0), "{about}");
+                        let inner = used.start.max(start)..used.end.min(end);
+                        assert!(seen.start + context <= inner.start || seen.start == 0, "{about}");
+                        assert!(seen.end >= (inner.end + context).min(length), "{about}");
+                        assert!(seen.end < length + step, "{about}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_tile_without_numbers_is_left_to_the_fallback_and_counted() {
         let picture = Picture::<u8>::from_elem((40, 50, 3), 1);
-        let mut network = Repeat { scale: 2, size: InputSize::Fixed(Size::new(48, 32)), refuse: true };
+        let mut network = Repeat { refuse: true, ..Repeat::new(2, InputSize::Fixed(Size::new(48, 32))) };
         let mut made = Picture::from_elem((80, 100, 3), 0_u8);
         let mut tiler = Tiler::new(Limits { pixels: 1, overlap: 4 });
         let mut fallback = |_: usize, _: usize, mut place: ViewMut<'_, u8>| place.fill(7);

@@ -50,6 +50,8 @@ pub struct Upscaler {
     pub output_range: Range,
     /// Pixels of context that a tile needs on every side.
     pub overlap: usize,
+    /// How far away, in pixels of the input, a pixel's result depends on, where the sidecar tells.
+    pub receptive_radius: Option<usize>,
     /// Peak working memory, bytes per input pixel.
     pub memory_per_pixel: usize,
     /// Licence of the weights, where the sidecar tells.
@@ -119,6 +121,7 @@ impl Upscaler {
             input_range: manifest.range(&input.name),
             output_range: manifest.range(&output.name),
             overlap: manifest.overlap.unwrap_or(DEFAULT_OVERLAP),
+            receptive_radius: manifest.receptive_radius,
             memory_per_pixel: manifest.memory_per_pixel.unwrap_or(features * size_of::<f32>()),
             licence: manifest.licence.clone(),
             file,

@@ -34,6 +34,8 @@ pub struct Manifest {
     pub multiple: Option<usize>,
     /// Pixels of context that a tile needs around it.
     pub overlap: Option<usize>,
+    /// How far away, in pixels of the input, a pixel's result depends on: no farther than this.
+    pub receptive_radius: Option<usize>,
     /// Peak working memory of a run, bytes per input pixel.
     pub memory_per_pixel: Option<usize>,
     /// Heights of faces, brow to chin in pixels of the picture, from which on a restorer is trusted: not at all below
@@ -107,6 +109,7 @@ impl Manifest {
             scale: number_of("scale")?,
             multiple: number_of("multiple")?,
             overlap: number_of("overlap")?,
+            receptive_radius: number_of("receptive-radius")?,
             memory_per_pixel: number_of("memory-per-pixel")?,
             face_heights: about.get("face-heights").map(heights).transpose()?,
             invents: about.get("invents").map(yes_or_no).transpose()?,

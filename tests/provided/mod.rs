@@ -21,7 +21,11 @@ pub fn runtime(folder: &str) -> &'static Runtime {
     runtime
 }
 
-pub fn load(runtime: &Runtime, choice: Choice, precision: Precision) -> Result<OnnxNetwork<u8>, InferError> {
+pub fn load(
+    runtime: &'static Runtime,
+    choice: Choice,
+    precision: Precision,
+) -> Result<OnnxNetwork<u8>, InferError> {
     let file = Upscaler::read(Path::new("models/trained/facesr-live-x2.onnx")).unwrap();
     OnnxNetwork::load(runtime, &file, &Options { choice, precision, ..Options::default() })
 }
@@ -45,7 +49,7 @@ pub fn largest_difference(a: &Picture<u8>, b: &Picture<u8>) -> u8 {
 }
 
 /// That bf16 is another picture than fp32, and not much of another one.
-pub fn check_bf16(runtime: &Runtime, network: OnnxNetwork<u8>, provider: Provider) {
+pub fn check_bf16(runtime: &'static Runtime, network: OnnxNetwork<u8>, provider: Provider) {
     let exact = load(runtime, Choice::Only(provider), Precision::Fp32).unwrap();
     let (exact, made) = (enlarge(exact, provider), enlarge(network, provider));
     let psnr = psnr(&exact, &made);

@@ -131,6 +131,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     ))
 }
 
-fn tried(runtime: &Runtime, provider: Provider) -> Result<String, String> {
+fn tried(runtime: &'static Runtime, provider: Provider) -> Result<String, String> {
     try_provider(runtime, provider).map(|active| active.describe())
 }
