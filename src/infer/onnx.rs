@@ -149,9 +149,9 @@ impl<S: TensorSample> OnnxNetwork<S> {
         let planes = Some(model).filter(|_| options.precision != Precision::Fp16).and_then(Planes::of::<S>);
         let attempt = |provider| match &planes {
             Some(planes) if provider == Provider::Cpu => {
-                start(runtime, &model.path, &planes.file, provider, options)
+                start(runtime, &model.path, &planes.file, provider, options, Idle::Sleep)
             }
-            _ => start(runtime, &model.path, &spliced, provider, options),
+            _ => start(runtime, &model.path, &spliced, provider, options, Idle::Sleep),
         };
         let (session, active) =
             choose(options.choice, &name, attempt).map_err(|err| blame_model(err, &name, options))?;
@@ -266,8 +266,10 @@ impl<S: TensorSample> OnnxNetwork<S> {
             beside.resize_with(pictures.len(), Scratch::new);
         }
         let alone = Options { threads: 1, ..options.clone() };
-        let start =
-            || start_alone(runtime, path, &planes.file, Provider::Cpu, &alone).map(|(session, _)| session);
+        let start = || {
+            start_alone(runtime, path, &planes.file, Provider::Cpu, &alone, Idle::Sleep)
+                .map(|(session, _)| session)
+        };
         let run = |picture: &Picture<S>, scratch: &mut Scratch<S>| {
             let failed = failed_run(model, stop, Size::of(&picture.view()));
             if stop.is_cancelled() {
@@ -453,6 +455,15 @@ pub(super) fn blame_model(error: InferError, model: &str, options: &Options) -> 
     }
 }
 
+/// What threads of a session do while they have none of a run's nodes to work on. Between runs all sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// A pipeline has other work for the cores: the frame after is looked at, the frame before is encoded.
+    Sleep,
+    /// Waking up takes longer than most nodes of a network for a face do.
+    Spin,
+}
+
 /// A session on one provider, which others may run, too, and where its nodes went. `path` is where the model
 /// was read from.
 pub(super) fn start(
@@ -461,9 +472,10 @@ pub(super) fn start(
     model: &[u8],
     provider: Provider,
     options: &Options,
+    idle: Idle,
 ) -> Result<(Arc<Shared>, shared::Nodes), String> {
     let shared = shared::session(path, model, provider, options, || {
-        start_alone(runtime, path, model, provider, options)
+        start_alone(runtime, path, model, provider, options, idle)
     })?;
     let nodes = shared.nodes().clone();
     Ok((shared, nodes))
@@ -475,6 +487,7 @@ fn start_alone(
     model: &[u8],
     provider: Provider,
     options: &Options,
+    idle: Idle,
 ) -> Result<(Session, shared::Nodes), String> {
     let text = |err: ort::Error| one_line(&err);
     let builder = Session::builder(runtime.environment()).map_err(text)?;
@@ -482,8 +495,8 @@ fn start_alone(
         let mut builder = builder
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_config_entry(assignment::RECORD, "1")?
-            // A pipeline has other work for the cores than waiting busily for the next frame.
-            .with_intra_op_spinning(false)?;
+            .with_intra_op_spinning(idle == Idle::Spin)?
+            .with_config_entry("session.force_spinning_stop", "1")?;
         if let Some(folder) = path.parent().map(|dir| dir.to_string_lossy()) {
             // Weights in a file of their own are looked for beside the model.
             let folder = if folder.is_empty() { ".".into() } else { folder };

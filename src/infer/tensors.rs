@@ -8,7 +8,7 @@ use ndarray::ArrayView4;
 use ort::session::SessionInputValue;
 use ort::value::{Tensor, TensorRef};
 
-use super::onnx::{Options, Stop, blame_model, one_line, start};
+use super::onnx::{Idle, Options, Stop, blame_model, one_line, start};
 use super::provider::{Active, choose};
 use super::runtime::Runtime;
 use super::shared::Shared;
@@ -36,7 +36,7 @@ impl TensorNetwork {
         let model = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
         let refuse = |reason| InferError::Model { model: String::clone(&model), reason };
         let file = OnnxFile::read(path).map_err(|err| refuse(err.to_string()))?;
-        let attempt = |provider| start(runtime, path, &file.bytes, provider, options);
+        let attempt = |provider| start(runtime, path, &file.bytes, provider, options, Idle::Spin);
         let (session, active) =
             choose(options.choice, &model, attempt).map_err(|err| blame_model(err, &model, options))?;
         let stop = Arc::new(Stop::new().map_err(|err| refuse(one_line(&err)))?);

@@ -10,7 +10,7 @@ use ort::value::{DynTensor, DynTensorValueType, PrimitiveTensorElementType, Tens
 
 use crate::image::Size;
 use crate::infer::InferError;
-use crate::infer::onnx::{Options, Stop, blame_model, one_line, start};
+use crate::infer::onnx::{Idle, Options, Stop, blame_model, one_line, start};
 use crate::infer::provider::{Active, Choice, Provider, choose};
 use crate::infer::runtime::Runtime;
 use crate::infer::shared::Shared;
@@ -111,7 +111,7 @@ impl Graph {
         bytes: &[u8],
         options: &Options,
     ) -> Result<Self, InferError> {
-        let attempt = |provider| start(runtime, path, bytes, provider, options);
+        let attempt = |provider| start(runtime, path, bytes, provider, options, Idle::Sleep);
         let (session, active) =
             choose(options.choice, model, attempt).map_err(|err| blame_model(err, model, options))?;
         Ok(Self { session, model: model.into(), active })
