@@ -249,7 +249,7 @@ impl<S: TensorSample> OnnxNetwork<S> {
             || stop.is_cancelled(),
             |session| scratch.run((session, stop), planes, picture, options.threads),
         );
-        let is_finite = ran.unwrap_or(Err(String::new())).map_err(&failed)?;
+        let is_finite = ran.ok_or(InferError::Cancelled)?.map_err(&failed)?;
         take(scratch.given.picture().ok_or_else(|| failed(NO_PICTURE.into()))?, is_finite);
         Ok(())
     }
