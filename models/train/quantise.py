@@ -11,7 +11,7 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from export import IR_VERSION, LIVE, sidecar
+from export import IR_VERSION, live, sidecar
 from stills import Stills
 
 HERE = Path(__file__).resolve().parent
@@ -37,7 +37,8 @@ def quantised(network: Path, result: Path, samples) -> None:
     """
     ready = result.with_suffix(".ready.onnx")
     quant_pre_process(str(network), str(ready), skip_symbolic_shape=True)
-    plain = [node.name for node in onnx.load(ready).graph.node if node.op_type == "Conv" and "plain" in node.input[1]]
+    convolutions = [node for node in onnx.load(ready).graph.node if node.op_type == "Conv"]
+    plain = [node.name for node in convolutions if "plain" in node.input[1]]
     if len(plain) != 1:
         raise SystemExit(f"{network} has {len(plain)} convolutions that enlarge plainly instead of one")
     quantize_static(
@@ -53,7 +54,7 @@ def quantised(network: Path, result: Path, samples) -> None:
     del model.metadata_props[:]
     data = model.SerializeToString(deterministic=True)
     result.write_bytes(data)
-    Path(f"{result}.modelinfo").write_text(sidecar(result.stem, LIVE, data))
+    Path(f"{result}.modelinfo").write_text(sidecar(result.stem, live(len(convolutions) - len(plain)), data))
     print(f"{result}: {len(data)} bytes")
 
 

@@ -91,6 +91,9 @@ impl Default for Window {
 }
 
 impl Window {
+    /// What a run costs besides its pixels, in pixels.
+    pub const RUN: usize = 256;
+
     /// An area with its context, as far as the picture reaches.
     pub fn around(&self, area: Area, picture: Size) -> Area {
         let (x, y) = (area.x.saturating_sub(self.context), area.y.saturating_sub(self.context));

@@ -62,5 +62,5 @@ unsafe fn slice<'a, T>(data: *const T, length: usize) -> &'a [T] {
 /// `status` comes from a call of the runtime just now.
 unsafe fn check(status: ort::sys::OrtStatusPtr) -> Result<(), String> {
     // SAFETY: promised by the caller.
-    unsafe { ort::Error::result_from_status(status) }.map_err(|err| super::onnx::one_line(&err))
+    unsafe { ort::Error::result_from_status(status) }.map_err(|err| super::session::one_line(&err))
 }

@@ -18,6 +18,7 @@ pub mod provider;
 mod register;
 pub mod resident;
 pub mod runtime;
+mod session;
 mod share;
 pub mod shared;
 pub mod tensors;

@@ -8,10 +8,11 @@ use ort::session::builder::SessionBuilder;
 
 use super::accelerator::{self, Surroundings};
 use super::engines::{self, Engine};
-use super::onnx::{Options, one_line};
+use super::onnx::Options;
 use super::precision::{Precision, Units};
 use super::provider::Provider;
 use super::runtime::{OpenVino, Runtime};
+use super::session::one_line;
 
 /// Names the provider to the session, strictly: one that cannot start is an error. Without a
 /// name the runtime would choose devices by a policy of its own.

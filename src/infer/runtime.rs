@@ -182,7 +182,7 @@ fn open(path: &Path) -> Result<Environment, String> {
             listener(matches!(level, LogLevel::Warning | LogLevel::Error | LogLevel::Fatal), text);
         }
     }));
-    builder.build().map_err(|err| super::onnx::one_line(&err))
+    builder.build().map_err(|err| super::session::one_line(&err))
 }
 
 fn reason(error: &ort::LoadDynamicError) -> String {
@@ -209,7 +209,7 @@ fn find_openvino(environment: &Environment, library: &Path) -> Result<OpenVino, 
         folders.map(|dir| dir.join("openvino").join(OPENVINO_PLUGIN)).find(|plugin| plugin.is_file());
     let plugin = plugin.ok_or("it is not installed, run `make openvino` in the source tree")?;
     let registered = environment.register_ep_library("OpenVINOExecutionProvider", &plugin);
-    registered.map_err(|err| super::onnx::one_line(&err))?;
+    registered.map_err(|err| super::session::one_line(&err))?;
     Ok(OpenVino::Plugin(plugin))
 }
 

@@ -1,10 +1,8 @@
 //! Pictures that a network runs at the same time, a thread each: how parts of a picture are cut up so that all threads have as much
 //! to do. One thread makes a small picture with less work than several make it together, which wait for each other at every node.
 
-use crate::image::Size;
+use crate::image::{Size, Window};
 
-/// What a run costs besides its pixels, in pixels.
-const RUN: usize = 256;
 /// Cutting up must save this share of the time to be worth its context.
 const WORTH: f32 = 0.1;
 /// Rows of a band, at least, in radii of what its pixels depend on: the context of two sides is two of them.
@@ -14,7 +12,7 @@ const LEAST_BAND: usize = 3;
 pub fn pieces(parts: &[Size], context: usize, lanes: usize) -> Vec<usize> {
     let cost = |part: &Size, pieces: usize| {
         let (long, short) = (part.width.max(part.height), part.width.min(part.height));
-        (long.div_ceil(pieces) + 2 * context) * (short + 2 * context) + RUN
+        (long.div_ceil(pieces) + 2 * context) * (short + 2 * context) + Window::RUN
     };
     let largest = parts.iter().map(|part| cost(part, 1)).max().unwrap_or(0);
     let mut best = vec![1; parts.len()];
@@ -80,7 +78,7 @@ mod tests {
                     .collect();
                 let cost = |part: &Size, n: usize| {
                     let (long, short) = (part.width.max(part.height), part.width.min(part.height));
-                    (long.div_ceil(n) + 8) * (short + 8) + RUN
+                    (long.div_ceil(n) + 8) * (short + 8) + Window::RUN
                 };
                 let whole: Vec<_> = parts.iter().map(|part| cost(part, 1)).collect();
                 let cut = pieces(&parts, 4, lanes);

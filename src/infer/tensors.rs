@@ -8,9 +8,10 @@ use ndarray::ArrayView4;
 use ort::session::SessionInputValue;
 use ort::value::{Tensor, TensorRef};
 
-use super::onnx::{Idle, Options, Stop, blame_model, one_line, start};
+use super::onnx::{Options, Stop};
 use super::provider::{Active, choose};
 use super::runtime::Runtime;
+use super::session::{Idle, blame_model, one_line, start};
 use super::shared::Shared;
 use super::{Cancel, InferError};
 use crate::image::Size;

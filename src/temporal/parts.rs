@@ -4,8 +4,6 @@ use crate::image::{Area, Size, Window};
 
 /// From this share of the picture on, context included, the whole is run: it has no seams, and rectangles cost more.
 const NEARLY_ALL: f32 = 0.8;
-/// What a run costs besides its pixels, in pixels.
-const RUN: usize = 256;
 /// Rectangles are put together with one of so many that follow, from the top left on: others are seldom near.
 const NEAR: usize = 16;
 
@@ -62,7 +60,7 @@ impl Grid {
         let cost = |area: &Area| {
             let size = window.around(*area, self.picture).size;
             let pixels = size.width * size.height;
-            if pixels > window.most { usize::MAX } else { pixels + RUN }
+            if pixels > window.most { usize::MAX } else { pixels + Window::RUN }
         };
         let mut areas = self.strips(wanted, &cost);
         // What saves most first.
@@ -73,7 +71,7 @@ impl Grid {
             areas[a] = areas[a].hull(&other);
         }
         areas.sort_unstable_by_key(|area| (area.y, area.x));
-        let taken: usize = areas.iter().map(|area| cost(area).saturating_sub(RUN)).sum();
+        let taken: usize = areas.iter().map(|area| cost(area).saturating_sub(Window::RUN)).sum();
         let whole = self.picture.width * self.picture.height;
         (taken as f32 <= NEARLY_ALL * whole as f32).then_some(areas)
     }

@@ -10,9 +10,10 @@ use ort::value::{DynTensor, DynTensorValueType, PrimitiveTensorElementType, Tens
 
 use crate::image::Size;
 use crate::infer::InferError;
-use crate::infer::onnx::{Idle, Options, Stop, blame_model, one_line, start};
+use crate::infer::onnx::{Options, Stop};
 use crate::infer::provider::{Active, Choice, Provider, choose};
 use crate::infer::runtime::Runtime;
+use crate::infer::session::{Idle, blame_model, one_line, start};
 use crate::infer::shared::Shared;
 
 /// Bytes that were bound in memory of the host, from where and to where they are moved if the provider computes elsewhere.

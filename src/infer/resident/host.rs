@@ -8,7 +8,8 @@ use rayon::prelude::*;
 use crate::image::bands::rows_in_bands;
 use crate::image::planar::{COLOURS, Planar};
 use crate::image::{Sample, Size, View, ViewMut, copy, rows};
-use crate::infer::onnx::{TensorSample, one_line};
+use crate::infer::onnx::TensorSample;
+use crate::infer::session::one_line;
 
 /// The colours of a picture into a tensor of its size.
 pub(super) fn write_samples<S: TensorSample>(picture: View<'_, S>, to: &mut DynTensor) -> Result<(), String> {

@@ -23,9 +23,10 @@ use bound::{Graph, Place, Source, Target};
 use graphs::Shape;
 
 use super::graph::{self, Made};
-use super::onnx::{Options, Stop, TensorSample, one_line, prepare};
+use super::onnx::{Options, Stop, TensorSample, prepare};
 use super::provider::Active;
 use super::runtime::Runtime;
+use super::session::one_line;
 use super::{Cancel, InferError};
 use crate::image::planar::{COLOURS, Planar};
 use crate::image::{Size, View, ViewMut, view};

@@ -1,0 +1,107 @@
+//! A session of ONNX Runtime: started with what all of ours have in common.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use ort::session::Session;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+
+use super::onnx::Options;
+use super::precision::Units;
+use super::provider::Provider;
+use super::register::{register, said};
+use super::runtime::Runtime;
+use super::shared::{self, Shared};
+use super::{InferError, assignment, prelu};
+
+/// The processor can always be tried, so when it refuses, the model is at fault, unless it was not to compute so.
+pub(super) fn blame_model(error: InferError, model: &str, options: &Options) -> InferError {
+    if options.precision.refused_by(Provider::Cpu, Units::here()).is_some() {
+        return error;
+    }
+    let cpu = Provider::Cpu.name();
+    let reason = match &error {
+        InferError::Provider { name, reason } if *name == cpu => Some(reason.clone()),
+        InferError::NoProvider { reasons, .. } => reasons
+            .iter()
+            .find_map(|reason| Some(reason.strip_prefix(cpu)?.trim_start_matches(": ").to_string())),
+        _ => None,
+    };
+    match reason {
+        Some(reason) => InferError::Model { model: model.into(), reason },
+        None => error,
+    }
+}
+
+/// What threads of a session do while they have none of a run's nodes to work on. Between runs all sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// A pipeline has other work for the cores: the frame after is looked at, the frame before is encoded.
+    Sleep,
+    /// Waking up takes longer than most nodes of a network for a face do.
+    Spin,
+}
+
+/// A session on one provider, which others may run, too, and where its nodes went. `path` is where the model
+/// was read from.
+pub(super) fn start(
+    runtime: &Runtime,
+    path: &Path,
+    model: &[u8],
+    provider: Provider,
+    options: &Options,
+    idle: Idle,
+) -> Result<(Arc<Shared>, shared::Nodes), String> {
+    let shared = shared::session(path, model, provider, options, || {
+        start_alone(runtime, path, model, provider, options, idle)
+    })?;
+    let nodes = shared.nodes().clone();
+    Ok((shared, nodes))
+}
+
+pub(super) fn start_alone(
+    runtime: &Runtime,
+    path: &Path,
+    model: &[u8],
+    provider: Provider,
+    options: &Options,
+    idle: Idle,
+) -> Result<(Session, shared::Nodes), String> {
+    let text = |err: ort::Error| one_line(&err);
+    let builder = Session::builder(runtime.environment()).map_err(text)?;
+    let configured = |builder: SessionBuilder| -> ort::Result<SessionBuilder> {
+        let mut builder = builder
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_config_entry(assignment::RECORD, "1")?
+            .with_intra_op_spinning(idle == Idle::Spin)?
+            .with_config_entry("session.force_spinning_stop", "1")?;
+        if let Some(folder) = path.parent().map(|dir| dir.to_string_lossy()) {
+            // Weights in a file of their own are looked for beside the model.
+            let folder = if folder.is_empty() { ".".into() } else { folder };
+            builder =
+                builder.with_config_entry("session.model_external_initializers_file_folder_path", folder)?;
+        }
+        if options.threads > 0 {
+            builder = builder.with_intra_threads(options.threads)?;
+        }
+        Ok(builder)
+    };
+    let builder = configured(builder).map_err(text)?;
+    let tuned = (provider == Provider::Cpu).then(|| prelu::written_otherwise(model)).flatten();
+    let model = tuned.as_deref().unwrap_or(model);
+    let mut builder = register(runtime, builder, model, provider, options)?;
+    // The binding panics on some shapes that damaged files declare.
+    let committed = catch_unwind(AssertUnwindSafe(|| builder.commit_from_memory(model)));
+    let session = committed.map_err(|_| "its tensors have impossible shapes".to_string())?;
+    let session = session.map_err(|err| said(provider, options, &err))?;
+    let nodes = assignment::nodes_by_provider(&session)?;
+    Ok((session, nodes))
+}
+
+/// The first line of an error of the runtime, which likes to append its source locations.
+pub(super) fn one_line<T>(error: &ort::Error<T>) -> String {
+    let text = error.message();
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+    line.trim().trim_end_matches('.').to_string()
+}
