@@ -4,6 +4,12 @@
 
 use divan::Bencher;
 
+use gstfacesr::face::agree::{ALIGNED_LIGHT, agree};
+use gstfacesr::face::align::{Window, aligned};
+use gstfacesr::face::crop::{self, Crop, Frame};
+use gstfacesr::face::detect::Landmarks;
+use gstfacesr::face::geometry::Point;
+use gstfacesr::face::paste::paste;
 use gstfacesr::flow::{Estimator, PRESETS, preset};
 use gstfacesr::image::convert::Coding;
 use gstfacesr::image::planar::Planar;
@@ -169,4 +175,36 @@ fn drifting() -> Planar<4> {
 fn coloured(luma: &Array2<f32>) -> Picture<u8> {
     let (height, width) = luma.dim();
     Picture::from_shape_fn((height, width, 3), |(y, x, _)| u8::from_f32(luma[(y, x)]))
+}
+
+/// A face that is half as high as the small picture, as restorers of 256 pixels see it.
+fn face() -> (Landmarks, Window) {
+    let eyes = 75.0;
+    let face = [(-0.5, 0.0), (0.5, 0.0), (0.0, 0.6), (-0.44, 1.04), (0.44, 1.04)]
+        .map(|(x, y)| Point::new(320.0 + eyes * x, 150.0 + eyes * y));
+    (face, aligned(&face, 256).expect("they are a face"))
+}
+
+fn seen() -> Crop {
+    let (_, window) = face();
+    crop::cut(&Frame(scene::<u8>(SMALL, 3).view()), &window.place, window.side)
+}
+
+#[divan::bench(types = [u8, u16])]
+fn face_cut_out<S: Sample>(bencher: Bencher) {
+    let (from, (_, window)) = (scene::<S>(SMALL, 3), face());
+    bencher.bench_local(|| crop::cut(&Frame(from.view()), &window.place, window.side));
+}
+
+#[divan::bench]
+fn face_that_agrees(bencher: Bencher) {
+    let (source, mut made) = (seen(), seen().mapv(|value| 0.9 * value));
+    bencher.bench_local(|| agree(&mut made, &source, 0.0, ALIGNED_LIGHT));
+}
+
+#[divan::bench(types = [u8, u16])]
+fn face_laid_over<S: Sample>(bencher: Bencher) {
+    let ((landmarks, window), made) = (face(), seen());
+    let mut to = scene::<S>(LARGE, 3);
+    bencher.bench_local(|| paste(&made, &window, &landmarks, 1.0, None, SMALL, &mut to.view_mut()));
 }

@@ -51,14 +51,13 @@ impl<S: Sample> Source for BestKnown<'_, S> {
         self.input.size()
     }
 
-    #[inline]
-    fn pixel(&self, x: usize, y: usize) -> [f32; 3] {
-        match self.history {
-            Some(history) => {
-                let pixel = [0, 1, 2].map(|plane| history.plane(plane, y)[x]);
-                colours(pixel).map(|level| (level / 255.0).clamp(0.0, 1.0))
-            }
-            None => self.input.pixel(x, y),
+    fn read(&self, y: usize, x: usize, to: &mut [[f32; 4]]) {
+        let Some(history) = self.history else { return self.input.read(y, x, to) };
+        let [luma, blues, reds] = [0, 1, 2].map(|plane| &history.plane(plane, y)[x..]);
+        for (to, ((&luma, &blue), &red)) in to.iter_mut().zip(luma.iter().zip(blues).zip(reds)) {
+            let [red, green, blue] =
+                colours([luma, blue, red]).map(|level| (level * (1.0 / 255.0)).clamp(0.0, 1.0));
+            *to = [red, green, blue, 0.0];
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What keeps a restored face the person it was: colours and light from the source, its detail as far
 //! as asked, and a measure of how far the two agree.
 
-use ndarray::parallel::prelude::*;
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, Zip};
+use rayon::prelude::*;
 
 use super::crop::{Crop, resized, side};
 use super::mask::smoothstep;
@@ -27,29 +27,45 @@ const GREY: (f32, f32) = (0.5 / 255.0, 3.0 / 255.0);
 ///
 /// Gives how far they agreed before: the correlation of what both show between light and noise, -1 to 1; 1 where there is nothing to see.
 pub fn agree(restored: &mut Crop, source: &Crop, fidelity: f32, light: f32) -> f32 {
-    let small = resized(restored, side(source));
-    let mut off = source - &small;
-    let mut broad = off.clone();
-    let radius = light * side(source) as f32;
-    broad.axis_iter_mut(Axis(0)).into_par_iter().for_each(|plane| soften(plane, radius));
+    let length = side(source);
+    let small = (side(restored) != length).then(|| resized(restored, length));
+    let small = small.as_ref().unwrap_or(restored);
+    let mut off = source - small;
+    let (of_source, mut of_small) = (luma(source), luma(small));
+    let (mut broad, mut broad_luma, mut luma_of_source) = (off.clone(), of_source.clone(), of_source.clone());
+    let radius = light * length as f32;
+    let planes = broad.outer_iter_mut().chain([broad_luma.view_mut()]).map(|plane| (plane, radius));
+    let shapes = [luma_of_source.view_mut(), of_small.view_mut()].map(|plane| (plane, NOISE * radius));
+    let planes: Vec<_> = planes.chain(shapes).collect();
+    planes.into_par_iter().for_each(|(plane, deviation)| soften(plane, deviation));
+    // What is finer than light: of the small one, the broad part is that of the source less what they are apart.
+    let fine = luma_of_source - &broad_luma;
+    let fine_of_small = of_small - broad_luma + luma(&broad);
     off.zip_mut_with(&broad, |off, &broad| *off = broad + fidelity * (*off - broad));
-    *restored += &resized(&off, side(restored));
-    keep_grey(restored, source);
-    correlation(&luma(source), &luma(&small), radius)
+    if side(restored) == length {
+        *restored += &off;
+    } else {
+        *restored += &resized(&off, side(restored));
+    }
+    keep_grey(restored, source, &of_source);
+    correlation(&fine, &fine_of_small)
 }
 
 /// The radius of [`agree`] for a crop of an aligned face, as a share of its side.
 pub const ALIGNED_LIGHT: f32 = LIGHT;
 
-/// Takes colours away as far as the source has none.
-fn keep_grey(restored: &mut Crop, source: &Crop) {
-    let pixels = source.len() as f32 / 3.0;
-    let grey = luma(source);
-    let colour: f32 = source.axis_iter(Axis(0)).map(|plane| (&plane - &grey).mapv(f32::abs).sum()).sum();
-    let kept = smoothstep(GREY.0, GREY.1, colour / pixels / 3.0);
+/// Takes colours away as far as the source, of which this is the luma, has none.
+fn keep_grey(restored: &mut Crop, source: &Crop, grey: &Array2<f32>) {
+    let off = |plane: ArrayView2<'_, f32>| {
+        Zip::from(plane.rows()).and(grey.rows()).fold(0.0, |sum, plane, grey| {
+            sum + plane.iter().zip(grey).map(|(value, grey)| (value - grey).abs()).sum::<f32>()
+        })
+    };
+    let colour: f32 = source.outer_iter().map(off).sum();
+    let kept = smoothstep(GREY.0, GREY.1, colour / source.len() as f32);
     if kept < 1.0 {
         let grey = luma(restored);
-        for mut plane in restored.axis_iter_mut(Axis(0)) {
+        for mut plane in restored.outer_iter_mut() {
             plane.zip_mut_with(&grey, |value, &grey| *value = grey + kept * (*value - grey));
         }
     }
@@ -57,25 +73,18 @@ fn keep_grey(restored: &mut Crop, source: &Crop) {
 
 /// The luma of a crop.
 pub fn luma(crop: &Crop) -> Array2<f32> {
-    let plane = |channel: usize| crop.index_axis(Axis(0), channel);
-    &plane(0) * LUMA[0] + &plane(1) * LUMA[1] + &plane(2) * LUMA[2]
+    let [red, green, blue] = [0, 1, 2].map(|channel| crop.index_axis(Axis(0), channel));
+    let luma = |r: &f32, g: &f32, b: &f32| r * LUMA[0] + g * LUMA[1] + b * LUMA[2];
+    Zip::from(red).and(green).and(blue).map_collect(luma)
 }
 
-/// How two planes go together in what is finer than light and broader than noise; only the middle
-/// counts, where the face is.
-fn correlation(one: &Array2<f32>, other: &Array2<f32>, radius: f32) -> f32 {
-    let fine = |plane: &Array2<f32>| {
-        let (mut shapes, mut broad) = (plane.clone(), plane.clone());
-        soften(shapes.view_mut(), NOISE * radius);
-        soften(broad.view_mut(), radius);
-        shapes - broad
-    };
-    let (one, other) = rayon::join(|| fine(one), || fine(other));
+/// How two planes go together; only the middle counts, where the face is.
+fn correlation(one: &Array2<f32>, other: &Array2<f32>) -> f32 {
     let side = one.nrows();
     let middle = side / 4..(3 * side).div_ceil(4);
     let middle = ndarray::s![middle.clone(), middle];
     let (one, other) = (one.slice(middle), other.slice(middle));
-    let dot = |a: &ndarray::ArrayView2<f32>, b: &ndarray::ArrayView2<f32>| -> f32 { (a * b).sum() };
+    let dot = |a: &ArrayView2<'_, f32>, b: &ArrayView2<'_, f32>| -> f32 { (a * b).sum() };
     let power = (dot(&one, &one) * dot(&other, &other)).sqrt();
     if power > f32::EPSILON * one.len() as f32 { dot(&one, &other) / power } else { 1.0 }
 }

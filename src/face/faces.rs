@@ -114,7 +114,7 @@ impl Faces {
     /// [`crate::infer::InferError::Cancelled`] alone.
     pub fn restore<S: Sample>(
         &mut self,
-        input: &impl crop::Source,
+        input: &(impl crop::Source + Sync),
         output: &mut ViewMut<'_, S>,
         controls: &Controls,
     ) -> Result<FaceReport, FaceError> {

@@ -2,6 +2,7 @@
 //! chin in full, gone before hair and neck are.
 
 use super::geometry::Point;
+use crate::image::lanes::{Lanes, smooth_steps};
 
 /// The middle, in face units.
 pub const MIDDLE: Point = Point::new(0.0, 0.45);
@@ -16,8 +17,15 @@ const WHOLE: f32 = 0.55;
 
 /// The mask at a point in face units: 1 in the middle, 0 at the edge, without a kink.
 pub fn mask(at: Point) -> f32 {
-    let (x, y) = ((at.x - MIDDLE.x) / ACROSS, (at.y - MIDDLE.y) / DOWN);
-    1.0 - smoothstep(WHOLE, 1.0, x.hypot(y))
+    masks([at.x, at.y].map(Lanes::splat)).0[0]
+}
+
+/// [`mask`] at eight points.
+#[inline(always)]
+pub fn masks([x, y]: [Lanes; 2]) -> Lanes {
+    let x = (x - Lanes::splat(MIDDLE.x)) / Lanes::splat(ACROSS);
+    let y = (y - Lanes::splat(MIDDLE.y)) / Lanes::splat(DOWN);
+    Lanes::splat(1.0) - smooth_steps((WHOLE, 1.0), (x * x + y * y).sqrt())
 }
 
 /// 0 up to one edge, 1 from the other on, smooth between.

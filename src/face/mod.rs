@@ -24,6 +24,7 @@ pub mod parse;
 pub mod paste;
 pub mod restore;
 mod restoring;
+pub(crate) mod sample;
 pub mod settings;
 pub mod track;
 

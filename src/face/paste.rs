@@ -2,16 +2,20 @@
 //! restored crop. Pixels that the mask does not reach are not touched. Of a face larger than the crop, the picture
 //! keeps what is too fine for the crop to hold.
 
+use std::ops::Range;
+
 use ndarray::parallel::prelude::*;
 use ndarray::{Axis, Slice};
 
 use super::align::{Window, to_face};
-use super::crop::{Colours, Crop, Frame, cut_enlarged, reduce, side};
+use super::crop::{Crop, Frame, cut_enlarged, side};
 use super::detect::Landmarks;
 use super::geometry::{Point, Similarity};
-use super::mask::{MIDDLE, REACH, mask, smoothstep};
+use super::mask::{MIDDLE, REACH, masks, smoothstep};
 use super::parse::cover::Cover;
+use super::sample::{Colours, Line, reduce};
 use crate::image::bands::rows_in_band;
+use crate::image::lanes::{LANES, Lanes, RowMut, dispatched, smooth_steps};
 use crate::image::{Sample, Size, View, ViewMut, rows_mut};
 
 /// Where a crop ends before the mask does, the mask fades over this share of the crop's side.
@@ -36,36 +40,44 @@ pub fn paste<S: Sample>(
     let size = Size::of(&large.view());
     let to_small =
         Point::new(small.width as f32 / size.width as f32, small.height as f32 / size.height as f32);
-    let step = Point::new(to_crop.a * to_small.x, to_crop.b * to_small.x);
-    let parts = reduce(step.x.hypot(step.y));
     let (columns, lines) = reach(&to_face, to_small, size);
-    let channels = large.dim().2;
-    let length = side(restored) as f32;
-    let covered = cover.and_then(Cover::over);
-    let covered = |at: Point| covered.as_ref().map_or(1.0, |covered| covered(at));
-    let kept = 1.0 - smoothstep(FINER.0, FINER.1, step.x.hypot(step.y));
+    if columns.is_empty() || lines.is_empty() {
+        return;
+    }
+    let step = Point::new(to_crop.a * to_small.x, to_crop.b * to_small.x);
+    let scale = step.x.hypot(step.y);
+    let kept = 1.0 - smoothstep(FINER.0, FINER.1, scale);
     // The picture as the crop could hold it.
     let held =
         (kept > 0.0).then(|| seen_by_crop(&large.view(), &to_crop, to_small, side(restored))).flatten();
-    let (restored, held) = (Colours::of(&restored.view()), held.map(|held| Colours::of(&held.view())));
-    let paste_row = |y: usize, row: &mut [S]| {
-        for x in columns.clone() {
-            let at = Point::new((x as f32 + 0.5) * to_small.x, (y as f32 + 0.5) * to_small.y);
-            let there = to_crop.apply(at);
-            let ellipse = mask(to_face.apply(at));
-            if ellipse == 0.0 {
-                continue;
+    let (laid, kept) = match held {
+        None => (Colours::of(&restored.view()), 0.0),
+        // What the picture has besides is added to it where it is laid over.
+        Some(mut held) => {
+            held.zip_mut_with(restored, |held, &restored| *held = restored - kept * *held);
+            (Colours::of(&held.view()), kept)
+        }
+    };
+    let laying = Laying { to_face, to_crop, to_small, length: side(restored) as f32, share };
+    let covered = cover.and_then(Cover::over);
+    let paste_row = |y: usize, row: &mut [S], Scratch { ellipse, most, colours }: &mut Scratch| {
+        weigh_row(&laying, (columns.start, y), ellipse, most);
+        let ellipse = &mut ellipse.as_flattened_mut()[..columns.len()];
+        let Some(first) = ellipse.iter().position(|&ellipse| ellipse > 0.0) else { return };
+        let last = ellipse.iter().rposition(|&ellipse| ellipse > 0.0).unwrap_or(first);
+        let first_column = columns.start + first;
+        if let Some(covered) = &covered {
+            for (x, ellipse) in (first_column..).zip(&mut ellipse[first..=last]) {
+                *ellipse = ellipse.min(covered(laying.at(x, y)));
             }
-            let weight = share * ellipse.min(covered(at)) * inside(there, length);
-            if weight > 0.0 {
-                let mut colour = restored.sample(there, step, parts);
-                let pixel = &mut row[x * channels..(x + 1) * channels];
-                if let Some(held) = &held {
-                    let held = held.sample(there, step, parts);
-                    (0..3).for_each(|c| colour[c] += kept * (shade(pixel, c) - held[c]));
-                }
-                blend(pixel, colour, weight);
-            }
+        }
+        let colours = &mut colours[..=last - first];
+        laid.sample(laying.line(first_column, y), reduce(scale), colours);
+        let channels = row.len() / size.width;
+        let pixels = row[first_column * channels..].chunks_exact_mut(channels);
+        let weights = ellipse[first..=last].iter().zip(&most.as_flattened()[first..]);
+        for ((pixel, colour), (ellipse, most)) in pixels.zip(colours).zip(weights) {
+            blend(pixel, *colour, kept, ellipse * most);
         }
     };
     let count = rows_in_band(Size::new(columns.len(), lines.len()));
@@ -73,8 +85,73 @@ pub fn paste<S: Sample>(
     let bands = reached.axis_chunks_iter_mut(Axis(0), count).into_par_iter().enumerate();
     bands.for_each(|(band, mut rows)| {
         let first = lines.start + band * count;
-        (first..).zip(rows_mut(&mut rows)).for_each(|(y, row)| paste_row(y, row));
+        let mut scratch = Scratch::new(columns.len());
+        (first..).zip(rows_mut(&mut rows)).for_each(|(y, row)| paste_row(y, row, &mut scratch));
     });
+}
+
+/// What a thread works with on a row of what the mask may reach.
+struct Scratch {
+    /// The mask, and what it may be at most.
+    ellipse: Vec<[f32; LANES]>,
+    most: Vec<[f32; LANES]>,
+    colours: Vec<[f32; 4]>,
+}
+
+impl Scratch {
+    fn new(columns: usize) -> Self {
+        let row = || vec![[0.0; LANES]; columns.div_ceil(LANES)];
+        Self { ellipse: row(), most: row(), colours: vec![[0.0; 4]; columns] }
+    }
+}
+
+/// Where a face is laid over.
+struct Laying {
+    /// From points of the small picture.
+    to_face: Similarity,
+    to_crop: Similarity,
+    /// Pixels of the small picture for each of the large one.
+    to_small: Point,
+    /// The crop's side.
+    length: f32,
+    share: f32,
+}
+
+impl Laying {
+    /// The middle of a pixel of the large picture, in the small one.
+    #[inline(always)]
+    fn at(&self, x: usize, y: usize) -> Point {
+        Point::new(x as f32 + 0.5, y as f32 + 0.5).times(self.to_small)
+    }
+
+    /// Points of the crop for a row of pixels of the large picture, from one on.
+    #[inline(always)]
+    fn line(&self, x: usize, y: usize) -> Line {
+        self.line_by(&self.to_crop, (x, y))
+    }
+
+    #[inline(always)]
+    fn line_by(&self, way: &Similarity, (x, y): (usize, usize)) -> Line {
+        let step = Point::new(way.a * self.to_small.x, way.b * self.to_small.x);
+        Line { first: way.apply(self.at(x, y)), step }
+    }
+}
+
+dispatched! {
+    /// The mask, and what it may be at most, of pixels of a row from one on.
+    fn weigh_row / weigh_row_plain(
+        laying: &Laying, start: (usize, usize), ellipse: RowMut<'_>, most: RowMut<'_>,
+    ) {
+        let (face, crop) = (laying.line_by(&laying.to_face, start), laying.line_by(&laying.to_crop, start));
+        let [length, share] = [laying.length, laying.share].map(Lanes::splat);
+        for (block, (ellipse, most)) in ellipse.iter_mut().zip(most).enumerate() {
+            *ellipse = masks(face.block(block)).0;
+            let [x, y] = crop.block(block);
+            // 1 inside of the crop, 0 at its edge and outside.
+            let near = x.min(y).min(length - x).min(length - y);
+            *most = (share * smooth_steps((0.0, EDGE * laying.length), near)).0;
+        }
+    }
 }
 
 /// From points of the small picture to face units, and to the restored crop.
@@ -96,17 +173,12 @@ fn seen_by_crop<S: Sample>(
     Some(cut_enlarged(&Frame(*large), &to_crop.inverse()?, times, side))
 }
 
-/// A colour of a pixel, 0 to 1; grey has three equal ones.
-fn shade<S: Sample>(pixel: &[S], channel: usize) -> f32 {
-    pixel[if pixel.len() < 3 { 0 } else { channel }].to_f32() / S::WHITE
-}
-
 /// The columns and rows of the large picture that the mask may reach.
 fn reach(
     to_face: &Similarity,
     to_small: Point,
     size: Size,
-) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+) -> (Range<usize>, Range<usize>) {
     let Some(from_face) = to_face.inverse() else { return (0..0, 0..0) };
     let (centre, far) = (from_face.apply(MIDDLE), REACH * from_face.scale());
     let range = |centre: f32, to_small: f32, length: usize| {
@@ -116,18 +188,14 @@ fn reach(
     (range(centre.x, to_small.x, size.width), range(centre.y, to_small.y, size.height))
 }
 
-/// 1 inside of the crop, 0 at its edge and outside.
-fn inside(at: Point, length: f32) -> f32 {
-    let edge = EDGE * length;
-    let near = at.x.min(at.y).min(length - at.x).min(length - at.y);
-    smoothstep(0.0, edge, near)
-}
-
-fn blend<S: Sample>(pixel: &mut [S], colour: [f32; 3], weight: f32) {
+/// Leans a pixel by a weight on a colour of 0 to 1, to which so much of the pixel itself is added.
+#[inline(always)]
+fn blend<S: Sample>(pixel: &mut [S], colour: [f32; 4], kept: f32, weight: f32) {
     let colours = pixel.len().min(3);
     for (sample, value) in pixel[..colours].iter_mut().zip(colour) {
         let is = sample.to_f32();
-        *sample = S::from_f32(is + weight * (value.clamp(0.0, 1.0) * S::WHITE - is));
+        let value = (S::WHITE * value + kept * is).clamp(0.0, S::WHITE);
+        *sample = S::from_f32(is + weight * (value - is));
     }
 }
 
@@ -136,6 +204,7 @@ mod tests {
     use super::*;
     use crate::face::align::{aligned, upright};
     use crate::face::crop::{Frame, cut};
+    use crate::face::mask::mask;
     use crate::image::Picture;
 
     fn face(x: f32, y: f32, eyes: f32, lean: f32) -> Landmarks {

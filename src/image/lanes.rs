@@ -78,6 +78,16 @@ impl Lanes {
         [a, b, c, d, e, f, g, h]
     }
 
+    /// Whole numbers of 0 to 2^23 - 1 as such.
+    #[inline(always)]
+    pub fn whole(self) -> [u32; LANES] {
+        // A cast would look for NaN and limit what is out of range.
+        let shifted = self + Self::splat((1 << 23) as f32);
+        let [a, b, c, d, e, f, g, h] = shifted.bits();
+        let low = (1 << 23) - 1;
+        [a & low, b & low, c & low, d & low, e & low, f & low, g & low, h & low]
+    }
+
     /// Square roots.
     #[inline(always)]
     pub fn sqrt(self) -> Self {
@@ -167,4 +177,12 @@ impl AddAssign for Lanes {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
     }
+}
+
+/// 0 up to one edge, 1 from the other on, smooth between.
+#[inline(always)]
+pub fn smooth_steps((from, to): (f32, f32), value: Lanes) -> Lanes {
+    let t = (value - Lanes::splat(from)) / Lanes::splat(to - from);
+    let t = t.min(Lanes::splat(1.0)).max(Lanes::ZERO);
+    t * t * (Lanes::splat(3.0) - Lanes::splat(2.0) * t)
 }

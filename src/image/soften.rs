@@ -44,12 +44,12 @@ dispatched! {
         for y in -radius..=radius {
             sums.iter_mut().zip(row(y)).for_each(|(sum, &value)| *sum += f64::from(value));
         }
-        let count = (2 * radius + 1) as f64;
+        let share = 1.0 / (2 * radius + 1) as f64;
         for (y, to) in to.chunks_exact_mut(width).enumerate() {
             let (below, above) = (row(y as isize + radius + 1), row(y as isize - radius));
             let around = below.iter().zip(above);
             for ((to, sum), (&below, &above)) in to.iter_mut().zip(sums.iter_mut()).zip(around) {
-                *to = (*sum / count) as f32;
+                *to = (*sum * share) as f32;
                 *sum += f64::from(below) - f64::from(above);
             }
         }
@@ -106,7 +106,8 @@ mod tests {
                 let (mut made, mut expected) = (noise(height, width), noise(height, width));
                 soften(made.view_mut(), deviation);
                 plain(&mut expected, radius);
-                assert!(made == expected, "{height}, {width}, {deviation}");
+                let off = (made - expected).fold(0.0_f32, |most, off| most.max(off.abs()));
+                assert!(off < 2e-6, "{height}, {width}, {deviation}: {off}");
             }
         }
         soften(Array2::zeros((0, 3)).view_mut(), 3.0);

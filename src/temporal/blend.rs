@@ -4,11 +4,11 @@ use ndarray::Axis;
 use ndarray::parallel::prelude::*;
 
 use super::maps::{MOTION, Maps, SHARE, SPEED};
-use super::{Mode, smooth_steps};
+use super::Mode;
 use crate::image::bands::rows_in_band;
 use crate::image::enlarge::{Cubic, EnlargedRow, Enlarging, Linear};
 use crate::image::interleave::store_colours;
-use crate::image::lanes::{LANES, Lanes, dispatched};
+use crate::image::lanes::{LANES, Lanes, dispatched, smooth_steps};
 use crate::image::planar::{COLOURS, Planar, RowsMut, Spots};
 use crate::image::{Sample, Size, ViewMut, rows_mut};
 

@@ -13,7 +13,6 @@ mod steadying;
 mod thumbnail;
 mod weighing;
 
-use crate::image::lanes::Lanes;
 use crate::image::{Area, Picture, Sample, Size, View, ViewMut, Window};
 pub use looking::{Looking, Seen};
 use reuse::Refresh;
@@ -158,12 +157,4 @@ fn smaller(a: f32, b: f32) -> f32 {
 fn smooth_step((from, to): (f32, f32), value: f32) -> f32 {
     let t = larger(smaller((value - from) / (to - from), 1.0), 0.0);
     t * t * (3.0 - 2.0 * t)
-}
-
-/// [`smooth_step`] of eight.
-#[inline(always)]
-fn smooth_steps((from, to): (f32, f32), value: Lanes) -> Lanes {
-    let t = (value - Lanes::splat(from)) / Lanes::splat(to - from);
-    let t = t.min(Lanes::splat(1.0)).max(Lanes::ZERO);
-    t * t * (Lanes::splat(3.0) - Lanes::splat(2.0) * t)
 }

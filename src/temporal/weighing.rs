@@ -1,9 +1,8 @@
 //! What the past is worth at a pixel: the evidence, and the weights that come of it.
 
-use super::smooth_steps;
 use crate::image::Size;
 use crate::image::box_filter::{box_row, sums};
-use crate::image::lanes::{LANES, Lanes, Row, RowMut, SIDE_BY_SIDE, dispatched};
+use crate::image::lanes::{LANES, Lanes, Row, RowMut, SIDE_BY_SIDE, dispatched, smooth_steps};
 use crate::image::planar::Planar;
 use crate::image::plane::Plane;
 

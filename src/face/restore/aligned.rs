@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array4, ArrayView4, Axis, s};
+use ndarray::{Array4, ArrayView4, s};
 
 use super::{Restorer, trust_by_height};
 use crate::face::align::{Window, aligned};
@@ -117,8 +117,8 @@ impl Aligned {
         let side = self.shape.side;
         let mut faces = Array4::zeros((crops.len(), 3, side, side));
         let Range { black, white } = self.input;
-        for (mut face, crop) in faces.axis_iter_mut(Axis(0)).zip(crops) {
-            face.assign(&crop.mapv(|value| black + value.clamp(0.0, 1.0) * (white - black)));
+        for (mut face, crop) in faces.outer_iter_mut().zip(crops) {
+            face.zip_mut_with(crop, |to, value| *to = black + value.clamp(0.0, 1.0) * (white - black));
         }
         let weight = Array4::from_elem((1, 1, 1, 1), fidelity);
         let inputs = [faces.view(), weight.view()];
