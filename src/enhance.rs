@@ -29,7 +29,7 @@ use making::Making;
 use open::{expected_time, open_device, open_faces, open_upscaler};
 use planned::Ahead;
 pub use planned::Planned;
-use threads::Threads;
+pub use threads::Threads;
 
 /// What decides which network runs, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -311,6 +311,11 @@ impl<S: TensorSample> Enhancer<S> {
             device: on_device,
             faces: done,
         })
+    }
+
+    /// The threads of its stages, for what else is done to its pictures.
+    pub fn threads(&self) -> &Arc<Threads> {
+        &self.ahead.threads
     }
 
     /// Loads a network beside the other, for [`Effort::Light`], by name or path.

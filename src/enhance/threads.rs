@@ -9,6 +9,13 @@ pub struct Threads {
     count: usize,
 }
 
+/// One per core, those of the process.
+impl Default for Threads {
+    fn default() -> Self {
+        Self { own: None, count: std::thread::available_parallelism().map_or(1, usize::from) }
+    }
+}
+
 impl Threads {
     /// So many; 0 for one per core.
     ///
@@ -18,9 +25,15 @@ impl Threads {
         let refuse =
             |err: rayon::ThreadPoolBuildError| EnhanceError::Threads { count, reason: err.to_string() };
         let build = || rayon::ThreadPoolBuilder::new().num_threads(count).build().map_err(refuse);
-        let own = (count > 0).then(build).transpose()?;
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { own, count: if count > 0 { count } else { cores() } })
+        match count {
+            0 => Ok(Self::default()),
+            _ => Ok(Self { own: Some(build()?), count }),
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// Only one may work at a time: nothing is to run beside anything else.

@@ -174,11 +174,7 @@ fn seen_by_crop<S: Sample>(
 }
 
 /// The columns and rows of the large picture that the mask may reach.
-fn reach(
-    to_face: &Similarity,
-    to_small: Point,
-    size: Size,
-) -> (Range<usize>, Range<usize>) {
+fn reach(to_face: &Similarity, to_small: Point, size: Size) -> (Range<usize>, Range<usize>) {
     let Some(from_face) = to_face.inverse() else { return (0..0, 0..0) };
     let (centre, far) = (from_face.apply(MIDDLE), REACH * from_face.scale());
     let range = |centre: f32, to_small: f32, length: usize| {

@@ -4,7 +4,12 @@
 //! to four levels of 255 on the way there and back (and by four of 1023 in ten bits). Here
 //! nothing is lost but the rounding to the samples themselves. Formulas: ITU-T H.273.
 
-use super::{Sample, View, ViewMut, rows, rows_mut};
+use ndarray::Axis;
+use ndarray::parallel::prelude::*;
+
+use super::bands::rows_in_band;
+use super::interleave::below;
+use super::{Sample, Size, View, ViewMut, rows, rows_mut};
 
 /// How a format codes its colours.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,20 +55,17 @@ impl Coding {
         let red_in_green = from_red * self.red / self.green();
         let blue_in_green = from_blue * self.blue / self.green();
         let (black, middle) = (black / step, middle / step);
+        let decoding = Decoding {
+            black,
+            middle,
+            gain,
+            chroma_gain,
+            red_in_red: from_red,
+            in_green: [red_in_green, blue_in_green],
+            blue_in_blue: from_blue,
+        };
         let channels = rgb.dim().2;
-        for (from, to) in rows(aybr).zip(rows_mut(&mut rgb)) {
-            for (from, to) in from.chunks_exact(4).zip(to.chunks_exact_mut(channels)) {
-                let luma = (from[1].to_f32() - black) * gain;
-                let blue = (from[2].to_f32() - middle) * chroma_gain;
-                let red = (from[3].to_f32() - middle) * chroma_gain;
-                to[0] = S::from_f32(luma + from_red * red);
-                to[1] = S::from_f32(luma - red_in_green * red - blue_in_green * blue);
-                to[2] = S::from_f32(luma + from_blue * blue);
-                if let Some(alpha) = to.get_mut(3) {
-                    *alpha = from[0];
-                }
-            }
-        }
+        for_each_row(aybr, &mut rgb, |from, to| decode_row(&decoding, from, channels, to));
     }
 
     /// The way back of [`Self::decode`]. A shallower format gets its samples by cutting bits
@@ -73,19 +75,94 @@ impl Coding {
         let (black, white, middle, span) = self.levels();
         let (gain, chroma_gain) = (white / S::WHITE, span / S::WHITE);
         let (to_red, to_blue) = (0.5 / (1.0 - self.red), 0.5 / (1.0 - self.blue));
-        let (red_weight, green_weight, blue_weight) = (self.red, self.green(), self.blue);
-        let cut = Cut::new::<S>(self.depth);
+        let encoding = Encoding {
+            weights: [self.red, self.green(), self.blue],
+            black,
+            middle,
+            gain,
+            blue_gain: chroma_gain * to_blue,
+            red_gain: chroma_gain * to_red,
+            cut: Cut::new::<S>(self.depth),
+        };
         let channels = rgb.dim().2;
-        for (from, to) in rows(rgb).zip(rows_mut(&mut aybr)) {
-            for (from, to) in from.chunks_exact(channels).zip(to.chunks_exact_mut(4)) {
-                let (red, green, blue) = (from[0].to_f32(), from[1].to_f32(), from[2].to_f32());
-                let luma = red_weight * red + green_weight * green + blue_weight * blue;
-                to[0] = from.get(3).map_or(S::MAX, |&alpha| cut.sample(alpha));
-                to[1] = cut.steps(black + gain * luma);
-                to[2] = cut.steps(middle + chroma_gain * to_blue * (blue - luma));
-                to[3] = cut.steps(middle + chroma_gain * to_red * (red - luma));
-            }
+        for_each_row(rgb, &mut aybr, |from, to| encode_row(&encoding, from, channels, to));
+    }
+}
+
+/// Every row of a picture with that of another, on all threads.
+fn for_each_row<S: Sample>(from: View<'_, S>, to: &mut ViewMut<'_, S>, run: impl Fn(&[S], &mut [S]) + Sync) {
+    let count = rows_in_band(Size::of(&from));
+    let bands = from.axis_chunks_iter(Axis(0), count).into_par_iter();
+    bands.zip(to.axis_chunks_iter_mut(Axis(0), count)).for_each(|(from, mut to)| {
+        rows(from).zip(rows_mut(&mut to)).for_each(|(from, to)| run(from, to));
+    });
+}
+
+/// Black and the middle of colour differences in samples, and what makes red, green and blue of what is beyond.
+struct Decoding {
+    black: f32,
+    middle: f32,
+    gain: f32,
+    chroma_gain: f32,
+    red_in_red: f32,
+    /// Of the red and of the blue difference.
+    in_green: [f32; 2],
+    blue_in_blue: f32,
+}
+
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn decode_row<S: Sample>(decoding: &Decoding, from: &[S], channels: usize, to: &mut [S]) {
+    match channels {
+        3 => decode_pixels::<S, 3>(decoding, from, to),
+        _ => decode_pixels::<S, 4>(decoding, from, to),
+    }
+}
+
+#[inline(always)]
+fn decode_pixels<S: Sample, const CHANNELS: usize>(decoding: &Decoding, from: &[S], to: &mut [S]) {
+    let Decoding { black, middle, gain, chroma_gain, red_in_red, in_green, blue_in_blue } = *decoding;
+    for (from, to) in from.as_chunks::<4>().0.iter().zip(to.as_chunks_mut::<CHANNELS>().0) {
+        let luma = (from[1].to_f32() - black) * gain;
+        let blue = (from[2].to_f32() - middle) * chroma_gain;
+        let red = (from[3].to_f32() - middle) * chroma_gain;
+        to[0] = below(luma + red_in_red * red + 0.5);
+        to[1] = below(luma - in_green[0] * red - in_green[1] * blue + 0.5);
+        to[2] = below(luma + blue_in_blue * blue + 0.5);
+        if CHANNELS == 4 {
+            to[3] = from[0];
         }
+    }
+}
+
+/// Weights of red, green and blue in luma, and what makes steps of the format of it and of colour differences.
+struct Encoding {
+    weights: [f32; 3],
+    black: f32,
+    middle: f32,
+    gain: f32,
+    blue_gain: f32,
+    red_gain: f32,
+    cut: Cut,
+}
+
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn encode_row<S: Sample>(encoding: &Encoding, from: &[S], channels: usize, to: &mut [S]) {
+    match channels {
+        3 => encode_pixels::<S, 3>(encoding, from, to),
+        _ => encode_pixels::<S, 4>(encoding, from, to),
+    }
+}
+
+#[inline(always)]
+fn encode_pixels<S: Sample, const CHANNELS: usize>(encoding: &Encoding, from: &[S], to: &mut [S]) {
+    let Encoding { weights, black, middle, gain, blue_gain, red_gain, cut } = *encoding;
+    for (from, to) in from.as_chunks::<CHANNELS>().0.iter().zip(to.as_chunks_mut::<4>().0) {
+        let (red, green, blue) = (from[0].to_f32(), from[1].to_f32(), from[2].to_f32());
+        let luma = weights[0] * red + weights[1] * green + weights[2] * blue;
+        to[0] = if CHANNELS == 4 { cut.sample(from[CHANNELS - 1]) } else { S::MAX };
+        to[1] = cut.steps(black + gain * luma);
+        to[2] = cut.steps(middle + blue_gain * (blue - luma));
+        to[3] = cut.steps(middle + red_gain * (red - luma));
     }
 }
 
@@ -96,9 +173,15 @@ pub fn round_for_cutting<S: Sample>(mut picture: ViewMut<'_, S>, depth: u32) {
         return;
     }
     let cut = Cut::new::<S>(depth);
-    for row in rows_mut(&mut picture) {
-        row.iter_mut().for_each(|sample| *sample = cut.sample(*sample));
-    }
+    let count = rows_in_band(Size::of(&picture.view()));
+    picture.axis_chunks_iter_mut(Axis(0), count).into_par_iter().for_each(|mut band| {
+        rows_mut(&mut band).for_each(|row| cut_row(cut, row));
+    });
+}
+
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn cut_row<S: Sample>(cut: Cut, row: &mut [S]) {
+    row.iter_mut().for_each(|sample| *sample = cut.sample(*sample));
 }
 
 /// From steps of a format to samples whose upper bits are the nearest step.
@@ -117,10 +200,14 @@ impl Cut {
         Self { most: ((1_u32 << depth) - 1) as f32, unit, half }
     }
 
+    #[inline(always)]
     fn steps<S: Sample>(self, steps: f32) -> S {
-        S::from_f32(steps.clamp(0.0, self.most) * self.unit + self.half)
+        let steps = if steps > 0.0 { steps } else { 0.0 };
+        let steps = if steps < self.most { steps } else { self.most };
+        below(steps * self.unit + self.half + 0.5)
     }
 
+    #[inline(always)]
     fn sample<S: Sample>(self, sample: S) -> S {
         self.steps(sample.to_f32() * (self.most / S::WHITE))
     }
@@ -212,5 +299,76 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// As H.273 has it, a pixel at a time, rounded as [`Sample::from_f32`] does.
+    fn plain_pixel<S: Sample>(coding: &Coding, [alpha, luma, blue, red]: [S; 4]) -> [S; 4] {
+        let (black, white, middle, span) = coding.levels();
+        let step = coding.steps() / S::WHITE;
+        let [gain, chroma_gain] = [white, span].map(|range| step * S::WHITE / range);
+        let luma = (luma.to_f32() - black / step) * gain;
+        let [blue, red] = [blue, red].map(|sample| (sample.to_f32() - middle / step) * chroma_gain);
+        let (of_red, of_blue) = (2.0 * (1.0 - coding.red), 2.0 * (1.0 - coding.blue));
+        let (red_in_green, blue_in_green) =
+            (of_red * coding.red / coding.green(), of_blue * coding.blue / coding.green());
+        let green = luma - red_in_green * red - blue_in_green * blue;
+        let [red, green, blue] = [luma + of_red * red, green, luma + of_blue * blue].map(S::from_f32);
+        [red, green, blue, alpha]
+    }
+
+    /// The way back.
+    fn plain_code<S: Sample>(coding: &Coding, [red, green, blue, alpha]: [S; 4]) -> [S; 4] {
+        let (black, white, middle, span) = coding.levels();
+        let cut = Cut::new::<S>(coding.depth);
+        let steps = |steps: f32| S::from_f32(steps.clamp(0.0, cut.most) * cut.unit + cut.half);
+        let [red, green, blue] = [red, green, blue].map(S::to_f32);
+        let luma = coding.red * red + coding.green() * green + coding.blue * blue;
+        let gain = |range: f32, weight: f32| range / S::WHITE * weight;
+        [
+            steps(alpha.to_f32() * (cut.most / S::WHITE)),
+            steps(black + white / S::WHITE * luma),
+            steps(middle + gain(span, 0.5 / (1.0 - coding.blue)) * (blue - luma)),
+            steps(middle + gain(span, 0.5 / (1.0 - coding.red)) * (red - luma)),
+        ]
+    }
+
+    #[test]
+    fn every_row_is_what_its_pixels_are_alone_and_padding_is_left_alone() {
+        fn check<S: Sample>(depth: u32) {
+            let noise = |at: usize| S::from_low_bits((at as u32).wrapping_mul(0x9E37_79B9) >> 11);
+            let poison = S::from_low_bits(0x5A5A);
+            for (width, height, channels) in [(1, 1, 3), (7, 3, 4), (33, 50, 3), (64, 17, 4)] {
+                for (full_range, (red, blue)) in [(false, BT601), (true, BT709), (false, BT2020)] {
+                    let coding = Coding { red, blue, full_range, depth };
+                    let size = Size::new(width, height);
+                    let codes = Picture::from_shape_fn((height, width, 4), |(y, x, c)| {
+                        noise(1 + (y * width + x) * 4 + c)
+                    });
+                    let stride = width * channels + 5;
+                    let mut samples = vec![poison; stride * height];
+                    let mut rgb = crate::image::view_mut(&mut samples, size, channels, stride).unwrap();
+                    coding.decode(codes.view(), rgb.view_mut());
+                    let mut back = Picture::from_elem((height, width, 4), poison);
+                    coding.encode(rgb.view(), back.view_mut());
+                    for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+                        let code = [0, 1, 2, 3].map(|c| codes[(y, x, c)]);
+                        let mut pixel = plain_pixel(&coding, code);
+                        assert_eq!(rgb.slice(ndarray::s![y, x, ..]).to_vec(), pixel[..channels]);
+                        if channels == 3 {
+                            pixel[3] = S::MAX;
+                        }
+                        let mut expected = plain_code(&coding, pixel);
+                        if channels == 3 {
+                            expected[0] = S::MAX;
+                        }
+                        assert_eq!(back.slice(ndarray::s![y, x, ..]).to_vec(), expected, "{coding:?}");
+                    }
+                    let padding = samples.chunks(stride).flat_map(|row| &row[width * channels..]);
+                    assert!(padding.into_iter().all(|sample| *sample == poison));
+                }
+            }
+        }
+        check::<u8>(8);
+        [10, 12, 16].into_iter().for_each(check::<u16>);
     }
 }

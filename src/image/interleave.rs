@@ -48,15 +48,19 @@ pub fn to_samples<S: Sample>(from: &[f32], (gain, offset): (f32, f32), to: &mut 
     let mut other = 0;
     for (value, to) in from.iter().zip(to) {
         other |= u32::from(value.to_bits() & EXPONENT == EXPONENT);
-        let level = value * gain + offset;
-        let level = if level > 0.0 { level } else { 0.0 };
-        let level = if level < S::WHITE { level } else { S::WHITE };
-        // The whole number below: a cast would not be vectorised.
-        let nearest = (level + FIRST_WITHOUT_FRACTION) - FIRST_WITHOUT_FRACTION;
-        let below = if nearest > level { nearest - 1.0 } else { nearest };
-        *to = S::from_low_bits((below + FIRST_WITHOUT_FRACTION).to_bits());
+        *to = below(value * gain + offset);
     }
     other == 0
+}
+
+/// The whole number below, limited to the range: what a cast would give, but vectorised.
+#[inline(always)]
+pub fn below<S: Sample>(level: f32) -> S {
+    let level = if level > 0.0 { level } else { 0.0 };
+    let level = if level < S::WHITE { level } else { S::WHITE };
+    let nearest = (level + FIRST_WITHOUT_FRACTION) - FIRST_WITHOUT_FRACTION;
+    let below = if nearest > level { nearest - 1.0 } else { nearest };
+    S::from_low_bits((below + FIRST_WITHOUT_FRACTION).to_bits())
 }
 
 /// Puts so many rows, one after the other, between each other.

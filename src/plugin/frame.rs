@@ -5,6 +5,8 @@
 //! its own has coefficients of eight bits and moves colours (see [`crate::image::convert`]).
 //! RGB in the right order is used where it lies.
 
+use std::sync::Arc;
+
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
@@ -12,6 +14,7 @@ use gst_video::prelude::*;
 use gst_video::video_frame::Writable;
 use gst_video::{VideoFormat, VideoFrame, VideoFrameRef, VideoInfo};
 
+use crate::enhance::Threads;
 use crate::image::convert::{Coding, round_for_cutting};
 use crate::image::{Picture, Sample, Size, View, ViewMut, view, view_mut};
 
@@ -104,7 +107,7 @@ pub struct Conversion<S> {
 struct Working<S> {
     converter: gst_video::VideoConverter,
     direction: Direction,
-    threads: u32,
+    threads: Arc<Threads>,
     frame: VideoFrame<Writable>,
     coding: Option<Coding>,
     /// Used where the frame is not RGB.
@@ -121,11 +124,15 @@ pub enum Direction {
 }
 
 impl<S: Sample> Conversion<S> {
-    /// A conversion for frames of a format of [`working_bits`] as many as `S` has, on so many threads, 0 for one per core.
+    /// A conversion for frames of a format of [`working_bits`] as many as `S` has.
     ///
     /// # Errors
     /// If GStreamer has no converter for it.
-    pub fn new(info: &VideoInfo, direction: Direction, threads: u32) -> Result<Self, gst::glib::BoolError> {
+    pub fn new(
+        info: &VideoInfo,
+        direction: Direction,
+        threads: &Arc<Threads>,
+    ) -> Result<Self, gst::glib::BoolError> {
         let format = working_format(info);
         if info.is_rgb() && info.format() == format {
             return Ok(Self { info: info.clone(), working: None });
@@ -146,6 +153,7 @@ impl<S: Sample> Conversion<S> {
         let size = if coding.is_some() { size(info) } else { Size::new(0, 0) };
         let channels = if info.has_alpha() { 4 } else { 3 };
         let picture = Picture::from_elem((size.height, size.width, channels), S::zeroed());
+        let threads = threads.clone();
         let working = Working { converter, direction, threads, frame, coding, picture };
         Ok(Self { info: info.clone(), working: Some(working) })
     }
@@ -162,7 +170,7 @@ impl<S: Sample> Conversion<S> {
         match &working.coding {
             None => Some(unpacked),
             Some(coding) => {
-                coding.decode(unpacked, working.picture.view_mut());
+                working.threads.run(|| coding.decode(unpacked, working.picture.view_mut()));
                 Some(working.picture.view())
             }
         }
@@ -183,12 +191,12 @@ impl<S: Sample> Conversion<S> {
         let done = match &working.coding {
             Some(coding) => {
                 let done = draw(working.picture.view_mut());
-                coding.encode(working.picture.view(), target);
+                working.threads.run(|| coding.encode(working.picture.view(), target));
                 done
             }
             None => {
                 let done = draw(target.view_mut());
-                round_for_cutting(target, self.info.comp_depth(0));
+                working.threads.run(|| round_for_cutting(target, self.info.comp_depth(0)));
                 done
             }
         };
@@ -203,7 +211,7 @@ impl<S> Working<S> {
     /// takes them for those of the next frame, so that each needs a converter of its own.
     fn forget_last_frame(&mut self, info: &VideoInfo) -> Result<(), gst::glib::BoolError> {
         if info.height() <= 2 {
-            self.converter = converter(info, self.frame.info(), self.direction, self.threads)?;
+            self.converter = converter(info, self.frame.info(), self.direction, &self.threads)?;
         }
         Ok(())
     }
@@ -214,10 +222,10 @@ fn converter(
     info: &VideoInfo,
     unpacked: &VideoInfo,
     direction: Direction,
-    threads: u32,
+    threads: &Threads,
 ) -> Result<gst_video::VideoConverter, gst::glib::BoolError> {
     let mut config = gst_video::VideoConverterConfig::new();
-    config.set_threads(threads);
+    config.set_threads(u32::try_from(threads.count()).unwrap_or(u32::MAX));
     config.set_dither_method(gst_video::VideoDitherMethod::None);
     config.set_matrix_mode(gst_video::VideoMatrixMode::None);
     match direction {
@@ -255,8 +263,9 @@ mod tests {
         input: &VideoFrameRef<&gst::BufferRef>,
         output: &mut VideoFrameRef<&mut gst::BufferRef>,
     ) {
-        let mut there = Conversion::<S>::new(input.info(), Direction::In, 0).unwrap();
-        let mut back = Conversion::<S>::new(input.info(), Direction::Out, 0).unwrap();
+        let threads = Arc::default();
+        let mut there = Conversion::<S>::new(input.info(), Direction::In, &threads).unwrap();
+        let mut back = Conversion::<S>::new(input.info(), Direction::Out, &threads).unwrap();
         let picture = there.read(input).unwrap();
         back.write(output, |out| crate::image::copy(picture, out)).unwrap();
     }

@@ -3,8 +3,8 @@
 use ndarray::Axis;
 use ndarray::parallel::prelude::*;
 
-use super::maps::{MOTION, Maps, SHARE, SPEED};
 use super::Mode;
+use super::maps::{MOTION, Maps, SHARE, SPEED};
 use crate::image::bands::rows_in_band;
 use crate::image::enlarge::{Cubic, EnlargedRow, Enlarging, Linear};
 use crate::image::interleave::store_colours;

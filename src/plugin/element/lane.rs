@@ -42,8 +42,6 @@ pub struct Lane<S> {
     times: Option<FrameTimes>,
     /// What frames that were made on another thread leave to those that follow.
     spare: Arc<Mutex<Vec<Spare<S>>>>,
-    /// That a conversion may use; 0 for one per core.
-    threads: u32,
 }
 
 struct Formats<S> {
@@ -105,13 +103,7 @@ impl FrameTimes {
 
 impl<S: TensorSample> Lane<S> {
     fn open(settings: &enhance::Settings) -> Result<Self, EnhanceError> {
-        Ok(Self {
-            enhancer: Enhancer::open(settings)?,
-            formats: None,
-            times: None,
-            spare: Arc::default(),
-            threads: u32::try_from(settings.options.threads).unwrap_or(u32::MAX),
-        })
+        Ok(Self { enhancer: Enhancer::open(settings)?, formats: None, times: None, spare: Arc::default() })
     }
 
     fn negotiate(&mut self, input: &VideoInfo, output: &VideoInfo) -> Result<(), glib::BoolError> {
@@ -122,8 +114,9 @@ impl<S: TensorSample> Lane<S> {
         if rate.numer() > 0 {
             self.enhancer.set_frame_rate(f64::from(rate.numer()) / f64::from(rate.denom()));
         }
-        let from = Conversion::new(input, Direction::In, self.threads)?;
-        let to = Arc::new(Mutex::new(Conversion::new(output, Direction::Out, self.threads)?));
+        let threads = self.enhancer.threads();
+        let from = Conversion::new(input, Direction::In, threads)?;
+        let to = Arc::new(Mutex::new(Conversion::new(output, Direction::Out, threads)?));
         self.formats = Some(Formats { from, to, large: size(output) });
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())

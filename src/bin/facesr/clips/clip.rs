@@ -7,6 +7,7 @@
 //! the same conversion as there, so that nothing is measured that GStreamer's converter did.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gstfacesr::frame::{Conversion, Direction, FORMATS, working_bits};
@@ -200,8 +201,8 @@ enum Depth {
 impl Reader {
     fn new(info: gst_video::VideoInfo) -> Result<Reader, gst::glib::BoolError> {
         let conversion = match working_bits(&info) {
-            8 => Depth::Eight(Conversion::new(&info, Direction::In, 0)?),
-            _ => Depth::Sixteen(Conversion::new(&info, Direction::In, 0)?),
+            8 => Depth::Eight(Conversion::new(&info, Direction::In, &Arc::default())?),
+            _ => Depth::Sixteen(Conversion::new(&info, Direction::In, &Arc::default())?),
         };
         Ok(Reader { info, conversion })
     }
