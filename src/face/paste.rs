@@ -58,35 +58,20 @@ pub fn paste<S: Sample>(
             (Colours::of(&held.view()), kept)
         }
     };
-    let laying = Laying { to_face, to_crop, to_small, length: side(restored) as f32, share };
+    let length = side(restored) as f32;
+    let laying = Laying { to_face, to_crop, to_small, length, share, laid, parts: reduce(scale), kept };
     let covered = cover.and_then(Cover::over);
-    let paste_row = |y: usize, row: &mut [S], Scratch { ellipse, most, colours }: &mut Scratch| {
-        weigh_row(&laying, (columns.start, y), ellipse, most);
-        let ellipse = &mut ellipse.as_flattened_mut()[..columns.len()];
-        let Some(first) = ellipse.iter().position(|&ellipse| ellipse > 0.0) else { return };
-        let last = ellipse.iter().rposition(|&ellipse| ellipse > 0.0).unwrap_or(first);
-        let first_column = columns.start + first;
-        if let Some(covered) = &covered {
-            for (x, ellipse) in (first_column..).zip(&mut ellipse[first..=last]) {
-                *ellipse = ellipse.min(covered(laying.at(x, y)));
-            }
-        }
-        let colours = &mut colours[..=last - first];
-        laid.sample(laying.line(first_column, y), reduce(scale), colours);
-        let channels = row.len() / size.width;
-        let pixels = row[first_column * channels..].chunks_exact_mut(channels);
-        let weights = ellipse[first..=last].iter().zip(&most.as_flattened()[first..]);
-        for ((pixel, colour), (ellipse, most)) in pixels.zip(colours).zip(weights) {
-            blend(pixel, *colour, kept, ellipse * most);
-        }
-    };
     let count = rows_in_band(Size::new(columns.len(), lines.len()));
+    let channels = large.dim().2;
     let mut reached = large.slice_axis_mut(Axis(0), Slice::from(lines.clone()));
     let bands = reached.axis_chunks_iter_mut(Axis(0), count).into_par_iter().enumerate();
     bands.for_each(|(band, mut rows)| {
         let first = lines.start + band * count;
         let mut scratch = Scratch::new(columns.len());
-        (first..).zip(rows_mut(&mut rows)).for_each(|(y, row)| paste_row(y, row, &mut scratch));
+        for (y, row) in (first..).zip(rows_mut(&mut rows)) {
+            let row = &mut row[columns.start * channels..columns.end * channels];
+            laying.lay((columns.start, y), covered.as_ref(), row.chunks_exact_mut(channels), &mut scratch);
+        }
     });
 }
 
@@ -105,7 +90,7 @@ impl Scratch {
     }
 }
 
-/// Where a face is laid over.
+/// What is laid over, and where.
 struct Laying {
     /// From points of the small picture.
     to_face: Similarity,
@@ -115,6 +100,11 @@ struct Laying {
     /// The crop's side.
     length: f32,
     share: f32,
+    /// Colours of the crop, and into how many parts a pixel is divided each way to sample them.
+    laid: Colours,
+    parts: usize,
+    /// So much of the picture's own colour is added.
+    kept: f32,
 }
 
 impl Laying {
@@ -124,16 +114,39 @@ impl Laying {
         Point::new(x as f32 + 0.5, y as f32 + 0.5).times(self.to_small)
     }
 
-    /// Points of the crop for a row of pixels of the large picture, from one on.
+    /// Where a row of pixels of the large picture, from one on, is on this way from the small one.
     #[inline(always)]
-    fn line(&self, x: usize, y: usize) -> Line {
-        self.line_by(&self.to_crop, (x, y))
-    }
-
-    #[inline(always)]
-    fn line_by(&self, way: &Similarity, (x, y): (usize, usize)) -> Line {
+    fn line(&self, way: &Similarity, (x, y): (usize, usize)) -> Line {
         let step = Point::new(way.a * self.to_small.x, way.b * self.to_small.x);
         Line { first: way.apply(self.at(x, y)), step }
+    }
+
+    /// Lays it over pixels of a row from one on, as far as that may be covered.
+    fn lay<'a, S: Sample>(
+        &self,
+        (x, y): (usize, usize),
+        covered: Option<&impl Fn(Point) -> f32>,
+        pixels: impl Iterator<Item = &'a mut [S]>,
+        Scratch { ellipse, most, colours }: &mut Scratch,
+    ) {
+        weigh_row(self, (x, y), ellipse, most);
+        let ellipse = &mut ellipse.as_flattened_mut()[..colours.len()];
+        let Some(first) = ellipse.iter().position(|&ellipse| ellipse > 0.0) else { return };
+        let last = ellipse.iter().rposition(|&ellipse| ellipse > 0.0).unwrap_or(first);
+        if let Some(covered) = covered {
+            for (x, ellipse) in (x + first..).zip(&mut ellipse[first..=last]) {
+                *ellipse = ellipse.min(covered(self.at(x, y)));
+            }
+        }
+        let colours = &mut colours[..=last - first];
+        self.laid.sample(self.line(&self.to_crop, (x + first, y)), self.parts, colours);
+        let weights = ellipse[first..].iter().zip(&most.as_flattened()[first..]);
+        for ((pixel, colour), (ellipse, most)) in pixels.skip(first).zip(colours).zip(weights) {
+            let weight = ellipse * most;
+            if weight > 0.0 {
+                blend(pixel, *colour, self.kept, weight);
+            }
+        }
     }
 }
 
@@ -142,7 +155,7 @@ dispatched! {
     fn weigh_row / weigh_row_plain(
         laying: &Laying, start: (usize, usize), ellipse: RowMut<'_>, most: RowMut<'_>,
     ) {
-        let (face, crop) = (laying.line_by(&laying.to_face, start), laying.line_by(&laying.to_crop, start));
+        let (face, crop) = (laying.line(&laying.to_face, start), laying.line(&laying.to_crop, start));
         let [length, share] = [laying.length, laying.share].map(Lanes::splat);
         for (block, (ellipse, most)) in ellipse.iter_mut().zip(most).enumerate() {
             *ellipse = masks(face.block(block)).0;
