@@ -28,30 +28,45 @@ pub fn sums(width: usize) -> Vec<f32> {
 dispatched! {
     /// As [`box_filter`], one row. `sums` is scratch, see [`fn@sums`].
     pub fn box_row / box_row_plain(from: &Plane, radius: usize, y: usize, sums: &mut [f32], to: RowMut<'_>) {
-        assert!(radius < LANES, "the border that is summed is eight pixels wide");
-        let (reach, y) = (radius as isize, y as isize);
-        // Sums of columns, with a vector on both sides for the sums of rows.
-        let count = to.len() + 2;
-        let left = -(LANES as isize);
-        let columns: &mut [[f32; LANES]] = &mut sums.as_chunks_mut().0[..count];
-        columns.copy_from_slice(&from.rest(left, y - reach).as_chunks().0[..count]);
-        for y in y - reach + 1..=y + reach {
-            let row: &[[f32; LANES]] = &from.rest(left, y).as_chunks().0[..count];
-            for (sum, row) in columns.iter_mut().zip(row) {
-                *sum = (Lanes(*sum) + Lanes(*row)).0;
-            }
+        // Where the number is known, all of a square's rows are summed at once, in registers.
+        match radius {
+            0 => box_row_of_side::<1>(from, y, sums, to),
+            1 => box_row_of_side::<3>(from, y, sums, to),
+            2 => box_row_of_side::<5>(from, y, sums, to),
+            3 => box_row_of_side::<7>(from, y, sums, to),
+            4 => box_row_of_side::<9>(from, y, sums, to),
+            5 => box_row_of_side::<11>(from, y, sums, to),
+            6 => box_row_of_side::<13>(from, y, sums, to),
+            7 => box_row_of_side::<15>(from, y, sums, to),
+            _ => panic!("the border that is summed is eight pixels wide"),
         }
-        let side = (2 * radius + 1) as f32;
-        let share = Lanes::splat(1.0 / (side * side));
-        let sums = &sums[LANES - radius..];
-        for (k, to) in to.iter_mut().enumerate() {
-            let sums = &sums[k * LANES..k * LANES + 2 * radius + LANES];
-            let mut sum = Lanes::load(sums);
-            for x in 1..=2 * radius {
-                sum += Lanes::load(&sums[x..]);
-            }
-            *to = (sum * share).0;
+    }
+}
+
+#[inline(always)]
+fn box_row_of_side<const SIDE: usize>(from: &Plane, y: usize, sums: &mut [f32], to: RowMut<'_>) {
+    let radius = SIDE / 2;
+    // Sums of columns, with a vector on both sides for the sums of rows.
+    let (count, left, top) = (to.len() + 2, -(LANES as isize), y as isize - radius as isize);
+    let columns: &mut [[f32; LANES]] = &mut sums.as_chunks_mut().0[..count];
+    let rows: [&[[f32; LANES]]; SIDE] =
+        std::array::from_fn(|down| &from.rest(left, top + down as isize).as_chunks().0[..count]);
+    for (k, sum) in columns.iter_mut().enumerate() {
+        let mut column = Lanes(rows[0][k]);
+        for row in &rows[1..] {
+            column += Lanes(row[k]);
         }
+        *sum = column.0;
+    }
+    let share = Lanes::splat(1.0 / (SIDE * SIDE) as f32);
+    let sums = &sums[LANES - radius..];
+    for (k, to) in to.iter_mut().enumerate() {
+        let sums = &sums[k * LANES..k * LANES + SIDE - 1 + LANES];
+        let mut sum = Lanes::load(sums);
+        for x in 1..SIDE {
+            sum += Lanes::load(&sums[x..]);
+        }
+        *to = (sum * share).0;
     }
 }
 
