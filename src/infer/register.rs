@@ -36,7 +36,18 @@ pub(super) fn register(
     let strictly = |dispatch: ExecutionProviderDispatch| [dispatch.error_on_failure()];
     let registered = match provider {
         Provider::Cpu => {
-            builder.with_execution_providers(strictly(CPU::default().with_arena_allocator(true).build()))
+            let cpu = CPU::default().with_arena_allocator(true).build();
+            let builder = builder.with_execution_providers(strictly(cpu));
+            let builder = builder.map_err(|err| said(provider, options, &err))?;
+            // The binding names nothing for the processor, and a policy of the runtime would choose a plugin.
+            let environment = runtime.environment();
+            let is_own = |device: &ort::device::Device<'_>| {
+                device.ep().is_ok_and(|name| name == provider.runtime_name())
+            };
+            match environment.devices().find(is_own) {
+                Some(device) => builder.with_devices([device], None),
+                None => Ok(builder),
+            }
         }
         Provider::Cuda => {
             // Its default is to round products to 10 bits where the GPU can.
