@@ -5,10 +5,13 @@ use gstfacesr::enhance::{Controls, Enhancer, Residency, Settings};
 use gstfacesr::face;
 use gstfacesr::face::detect::Detection;
 use gstfacesr::face::geometry::{Point, Rect};
+use gstfacesr::frame::{Conversion, Direction};
 use gstfacesr::image::{Picture, Size};
-use gstfacesr::infer::onnx::Options;
+use gstfacesr::infer::onnx::{Options, TensorSample};
 use gstfacesr::infer::provider::{Choice, Provider};
 use gstfacesr::temporal::Mode;
+use gstreamer as gst;
+use gstreamer_video::{VideoFormat, VideoFrame, VideoInfo};
 
 const SMALL: Size = Size { width: 322, height: 242 };
 
@@ -42,6 +45,22 @@ fn face() -> Detection {
     Detection { score: 0.95, area: Rect { x: 110.0, y: 70.0, width: 80.0, height: 100.0 }, landmarks }
 }
 
+/// A frame of a format to a picture, and the picture to a frame.
+fn convert<S: TensorSample>(format: VideoFormat, enhancer: &Enhancer<S>) {
+    let info = VideoInfo::builder(format, SMALL.width as u32, SMALL.height as u32).build().unwrap();
+    let frame = || {
+        let buffer = gst::Buffer::with_size(info.size()).unwrap();
+        VideoFrame::from_buffer_writable(buffer, &info).unwrap()
+    };
+    let mut there = Conversion::<S>::new(&info, Direction::In, enhancer.threads()).unwrap();
+    let mut back = Conversion::<S>::new(&info, Direction::Out, enhancer.threads()).unwrap();
+    let input = frame().into_buffer();
+    let input = VideoFrame::from_buffer_readable(input, &info).unwrap();
+    let picture = there.read(&input.as_video_frame_ref()).unwrap().to_owned();
+    let mut output = frame();
+    back.write(&mut output.as_mut_video_frame_ref(), |mut out| out.assign(&picture)).unwrap();
+}
+
 #[test]
 fn with_one_thread_nothing_runs_on_those_of_the_process() {
     let large = SMALL.times(2);
@@ -62,6 +81,13 @@ fn with_one_thread_nothing_runs_on_those_of_the_process() {
                 assert_eq!(report.faces.tracks, 1, "the face is followed");
             }
         }
+    }
+    gst::init().unwrap();
+    let settings = settings(Mode::Off, Residency::Never);
+    let (eight, sixteen) = (Enhancer::open(&settings).unwrap(), Enhancer::open(&settings).unwrap());
+    convert::<u8>(VideoFormat::I420, &eight);
+    for format in [VideoFormat::I42010le, VideoFormat::Gbr10le] {
+        convert::<u16>(format, &sixteen);
     }
     let started = rayon::ThreadPoolBuilder::new().num_threads(1).build_global();
     assert!(started.is_ok(), "the threads of the process were there already, so somebody used them");

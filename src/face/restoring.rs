@@ -123,18 +123,15 @@ impl Restoring {
                 known.entry(track.id).or_default().made_before(crop, *fidelity, controls.reuse)
             })
             .collect();
-        report.reused = before.iter().flatten().count();
-        let mut made = match report.reused {
-            0 => restore_each(restorer.as_mut(), &crops, &fidelities)?,
-            _ => {
-                let all = crops.iter().zip(&fidelities).zip(&before);
-                let left = all.filter(|(_, before)| before.is_none());
-                let (crops, fidelities): (Vec<_>, Vec<_>) =
-                    left.map(|((crop, fidelity), _)| (crop.clone(), *fidelity)).unzip();
-                restore_each(restorer.as_mut(), &crops, &fidelities)?
-            }
-        }
-        .into_iter();
+        let (crops_left, fidelities_left): (Vec<Crop>, Vec<f32>) = crops
+            .iter()
+            .zip(&fidelities)
+            .zip(&before)
+            .filter(|(_, before)| before.is_none())
+            .map(|((crop, fidelity), _)| (crop.clone(), *fidelity))
+            .unzip();
+        report.reused = crops.len() - crops_left.len();
+        let mut made = restore_each(restorer.as_mut(), &crops_left, &fidelities_left)?.into_iter();
         let mut restored = Vec::new();
         for (((track, _, _), (crop, fidelity)), before) in
             chosen.iter().zip(crops.iter().zip(&fidelities)).zip(before)

@@ -9,6 +9,7 @@ use super::geometry::Point;
 use crate::image::Size;
 use crate::image::bands::rows_in_band;
 use crate::image::lanes::{LANES, Lanes, SIDE_BY_SIDE, dispatched};
+use crate::image::planar::catmull_roms;
 
 /// Points on a line, as a row of pixels wants them: the first, and how far it is from each to the next.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +150,7 @@ dispatched! {
         for (block, to) in to.chunks_mut(LANES).enumerate() {
             let [x, y] = line.block(block);
             let (across, down) = (Taps::of(x, colours.size.0), Taps::of(y, colours.size.1));
-            let (by_column, by_row) = (across.splines(), down.splines());
+            let (by_column, by_row) = (catmull_roms(across.beyond), catmull_roms(down.beyond));
             let (columns, rows) = (across.whole - one, down.whole - one);
             let starts = colours.starts::<4>(columns, rows);
             for (lane, to) in to.iter_mut().enumerate() {
@@ -222,21 +223,6 @@ impl Taps {
         let position = position.max(Lanes::splat(-1.0)).min(Lanes::splat(length as f32));
         let whole = position.floor();
         Self { whole, beyond: position - whole }
-    }
-
-    /// Weights of the pixel before that one, of it, and of the next two.
-    #[inline(always)]
-    fn splines(&self) -> [Lanes; 4] {
-        let t = self.beyond;
-        let (t2, t3) = (t * t, t * t * t);
-        let [half, two] = [0.5, 2.0].map(Lanes::splat);
-        let [more, most] = [1.5, 2.5].map(Lanes::splat);
-        [
-            t2 - half * t - half * t3,
-            Lanes::splat(1.0) - most * t2 + more * t3,
-            half * t + two * t2 - more * t3,
-            half * t3 - half * t2,
-        ]
     }
 }
 

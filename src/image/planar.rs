@@ -322,9 +322,9 @@ pub(crate) fn catmull_rom(t: f32) -> [f32; 4] {
     [outer * rest, 1.0 + t * t * (far - 2.5), t * (0.5 + t * (2.0 - far)), outer * t]
 }
 
-/// [`catmull_rom`] of eight; the fifth tap has none.
+/// [`catmull_rom`] of eight.
 #[inline(always)]
-fn weights(t: Lanes) -> [Lanes; 5] {
+pub(crate) fn catmull_roms(t: Lanes) -> [Lanes; 4] {
     let one = Lanes::splat(1.0);
     let rest = one - t;
     let (outer, far) = (Lanes::splat(-0.5) * t * rest, Lanes::splat(1.5) * t);
@@ -333,8 +333,14 @@ fn weights(t: Lanes) -> [Lanes; 5] {
         one + t * t * (far - Lanes::splat(2.5)),
         t * (Lanes::splat(0.5) + t * (Lanes::splat(2.0) - far)),
         outer * t,
-        Lanes::ZERO,
     ]
+}
+
+/// [`catmull_roms`]; the fifth tap has none.
+#[inline(always)]
+fn weights(t: Lanes) -> [Lanes; 5] {
+    let [a, b, c, d] = catmull_roms(t);
+    [a, b, c, d, Lanes::ZERO]
 }
 
 impl Taps {
