@@ -204,12 +204,17 @@ impl<const PLANES: usize> Planar<PLANES> {
         if spots.kind == Kind::Apart {
             return self.linear_apart(plane, spots);
         }
-        let [above, below] = [1, 2].map(|row| {
-            let start = spots.start + (row * PLANES + plane) * self.stride;
-            let taps = &self.samples[start..start + LANES + 4];
-            mixed(spots.across, Lanes::load(&taps[1..]), Lanes::load(&taps[2..]))
-        });
+        let start = spots.start + (PLANES + plane) * self.stride;
+        let above = self.between_columns(start, spots.across);
+        let below = self.between_columns(start + PLANES * self.stride, spots.across);
         mixed(spots.down, above, below)
+    }
+
+    /// Between the second and the third of the taps that begin here, side by side.
+    #[inline(always)]
+    fn between_columns(&self, start: usize, share: Lanes) -> Lanes {
+        let taps = &self.samples[start..start + LANES + 4];
+        mixed(share, Lanes::load(&taps[1..]), Lanes::load(&taps[2..]))
     }
 
     #[inline(never)]

@@ -313,8 +313,7 @@ impl Shadow {
                     for (plane, moved) in moved.planes().into_iter().take(COLOURS).enumerate() {
                         let medians = if plane == 0 { &mut *luma } else { &mut *colour };
                         let present = &present.plane(plane, y)[columns.clone()];
-                        let samples = present.iter().zip(&moved[columns.clone()]).step_by(step);
-                        samples.for_each(|(present, moved)| medians.add(present - moved));
+                        medians.add([present, &moved[columns.clone()]], step);
                     }
                 }
             }
@@ -459,8 +458,10 @@ dispatched! {
         for (block, spots) in spots.iter().enumerate() {
             let moved = past.sample(spots);
             lengths[block] = past.linear(3, spots).0;
-            let [l, b, r] = [0, 1, 2].map(|plane| Lanes(present[plane][block]) - moved[plane]);
-            (luma[block], blue[block], red[block]) = (moved[0].0, moved[1].0, moved[2].0);
+            let [l, b, r] = moved;
+            (luma[block], blue[block], red[block]) = (l.0, b.0, r.0);
+            let l = Lanes(present[0][block]) - l;
+            let (b, r) = (Lanes(present[1][block]) - b, Lanes(present[2][block]) - r);
             of_luma[block] = (l * l).0;
             of_colour[block] = (Lanes::splat(0.5) * (b * b + r * r)).0;
         }
