@@ -78,14 +78,17 @@ impl Lanes {
         [a, b, c, d, e, f, g, h]
     }
 
+    /// Whether they are all zeros that are not negative.
+    #[inline(always)]
+    pub fn are_zeros(self) -> bool {
+        self.bits().into_iter().fold(0, |all, bits| all | bits) == 0
+    }
+
     /// Whole numbers of 0 to 2^23 - 1 as such.
     #[inline(always)]
     pub fn whole(self) -> [u32; LANES] {
-        // A cast would look for NaN and limit what is out of range.
-        let shifted = self + Self::splat((1 << 23) as f32);
-        let [a, b, c, d, e, f, g, h] = shifted.bits();
-        let low = (1 << 23) - 1;
-        [a & low, b & low, c & low, d & low, e & low, f & low, g & low, h & low]
+        let [a, b, c, d, e, f, g, h] = self.0;
+        [whole(a), whole(b), whole(c), whole(d), whole(e), whole(f), whole(g), whole(h)]
     }
 
     /// Square roots.
@@ -141,6 +144,13 @@ impl Lanes {
         let [c4, c5, c6, c7] = [f(a[4], b[4]), f(a[5], b[5]), f(a[6], b[6]), f(a[7], b[7])];
         Self([c0, c1, c2, c3, c4, c5, c6, c7])
     }
+}
+
+/// A whole number of 0 to 2^23 - 1 as such.
+#[inline(always)]
+pub fn whole(value: f32) -> u32 {
+    // A cast would look for NaN and limit what is out of range.
+    (value + (1 << 23) as f32).to_bits() & ((1 << 23) - 1)
 }
 
 macro_rules! lanewise {

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::bands::{Rows, rows_in_band};
 use super::interleave::{load_colours, store_colours};
-use super::lanes::{LANES, Lanes, Row, RowMut, SIDE_BY_SIDE};
+use super::lanes::{LANES, Lanes, Row, RowMut, SIDE_BY_SIDE, whole};
 use super::{Sample, Size};
 
 /// Red, green and blue, or luma and two colour differences.
@@ -113,15 +113,15 @@ impl<const PLANES: usize> Planar<PLANES> {
         let down = Taps::inside(Lanes::splat(y as i32 as f32) + motion[1], self.size.height);
         let (taps_across, taps_down) = (Taps::new(across), Taps::new(down));
         let (left, top) = (taps_across.whole.0[0], taps_down.whole.0[0]);
-        let (together_x, together_y) = (SIDE_BY_SIDE + Lanes::splat(left), Lanes::splat(top));
-        // Mostly, nothing is apart. Whole numbers of three and more have one representation each.
-        let apart =
-            taps_across.whole.bits() != together_x.bits() || taps_down.whole.bits() != together_y.bits();
-        if apart {
+        // Columns less their own, of which all are the first one's then.
+        let (apart_x, apart_y) = (taps_across.whole - SIDE_BY_SIDE, taps_down.whole);
+        // Mostly, nothing is apart.
+        let apart = (apart_x - Lanes::splat(left)).abs() + (apart_y - Lanes::splat(top)).abs();
+        if !apart.are_zeros() {
             return Spots { across, down, start: 0, kind: Kind::Apart };
         }
         let (across, down) = (taps_across.beyond, taps_down.beyond);
-        let still = across == Lanes::ZERO && down == Lanes::ZERO;
+        let still = (across + down).are_zeros();
         let kind = if still { Kind::Whole } else { Kind::Together };
         Spots { across, down, start: self.start(left, top), kind }
     }
@@ -159,7 +159,7 @@ impl<const PLANES: usize> Planar<PLANES> {
     #[inline(always)]
     fn start(&self, column: f32, row: f32) -> usize {
         // Both are whole numbers, of which the border makes none less than one.
-        (row as usize - 1) * PLANES * self.stride + (LEFT - BORDER - 1) + column as usize
+        (whole(row) as usize - 1) * PLANES * self.stride + (LEFT - BORDER - 1) + whole(column) as usize
     }
 
     /// Eight samples whose taps are within `ACROSS` columns, of which each has its own four, and `DOWN` rows.
@@ -352,7 +352,7 @@ impl Taps {
     /// Limits a position to a pixel before the first and one behind the last, and counts it in the border; NaN goes to the first.
     #[inline(always)]
     fn inside(position: Lanes, length: usize) -> Lanes {
-        let inside = position.max(Lanes::splat(-1.0)).min(Lanes::splat(length as f32));
+        let inside = position.max(Lanes::splat(-1.0)).min(Lanes::splat(length as i32 as f32));
         inside + Lanes::splat(BORDER as f32)
     }
 
@@ -377,12 +377,14 @@ impl Taps {
     }
 }
 
-/// The least and the most of eight.
+/// The least and the most of eight, none of which is NaN.
 #[inline(always)]
 fn range(Lanes([a, b, c, d, e, f, g, h]): Lanes) -> (f32, f32) {
-    [b, c, d, e, f, g, h].into_iter().fold((a, a), |(least, most), next| {
-        (if next < least { next } else { least }, if next > most { next } else { most })
-    })
+    // In pairs, which need not wait for each other.
+    let less = |a: f32, b: f32| if a < b { a } else { b };
+    let more = |a: f32, b: f32| if a > b { a } else { b };
+    let least = less(less(less(a, e), less(c, g)), less(less(b, f), less(d, h)));
+    (least, more(more(more(a, e), more(c, g)), more(more(b, f), more(d, h))))
 }
 
 /// Some rows of a picture, to write; they are counted in the picture.
