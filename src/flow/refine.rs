@@ -15,7 +15,7 @@ use super::scale::slopes;
 use super::weigh::{Edges, Equations, weigh_row};
 use crate::image::Size;
 use crate::image::bands::{rows_in_band, rows_in_bands};
-use crate::image::lanes::{Lanes, Row, dispatched};
+use crate::image::lanes::{LANES, Lanes, Row, RowMut, SIDE_BY_SIDE, dispatched, whole};
 use crate::image::plane::Plane;
 
 /// Sweeps between two computations of the weights. With five, the error on the Middlebury pairs is
@@ -198,8 +198,10 @@ impl Refinement {
         let bands = inside.bands_mut(count).zip(mean.bands_mut(count)).zip(change.bands_mut(count));
         bands.zip(sums.par_chunks_mut(count)).for_each(|(((mut inside, mut mean), mut change), sums)| {
             for (y, sum) in mean.rows().zip(sums) {
-                warp_row(to, y, [u.row(y), v.row(y)], mean.row_mut(y), inside.row_mut(y));
-                *sum = compare_row(from.row(y), inside.row_mut(y), mean.row_mut(y), change.row_mut(y));
+                let flow = [u, v].map(|flow| flow.lanes(0, y as isize));
+                warp_row(to, y, flow, mean.lanes_mut(y), inside.lanes_mut(y));
+                let from = from.lanes(0, y as isize);
+                compare_row(from, inside.lanes_mut(y), mean.lanes_mut(y), change.lanes_mut(y), sum);
                 mean.extend(y);
             }
         });
@@ -238,18 +240,23 @@ impl Refinement {
     }
 }
 
-/// Turns a row of what was warped into its mean with where it comes from, and fills in the change. Answers the sum of changes
-/// inside of the picture, and of how many pixels.
-fn compare_row(from: &[f32], inside: &[f32], warped: &mut [f32], change: &mut [f32]) -> [f32; 2] {
-    let (mut sum, mut count) = (0.0, 0.0);
-    let pictures = from.iter().zip(inside);
-    for (((from, inside), warped), change) in pictures.zip(warped).zip(change) {
-        *change = *warped - from;
-        *warped = 0.5 * (from + *warped);
-        sum += inside * *change;
-        count += inside;
+dispatched! {
+    /// Turns a row of what was warped into its mean with where it comes from, and fills in the change; and the sum of
+    /// changes inside of the picture, and of how many pixels.
+    fn compare_row / compare_row_plain(from: Row<'_>, inside: Row<'_>, warped: RowMut<'_>, change: RowMut<'_>, sums: &mut [f32; 2]) {
+        let count = from.len();
+        let (inside, warped, change) = (&inside[..count], &mut warped[..count], &mut change[..count]);
+        let [mut sum, mut pixels] = [Lanes::ZERO; 2];
+        for k in 0..count {
+            let (here, moved, inside) = (Lanes(from[k]), Lanes(warped[k]), Lanes(inside[k]));
+            let changed = moved - here;
+            change[k] = changed.0;
+            warped[k] = (Lanes::splat(0.5) * (here + moved)).0;
+            sum += inside * changed;
+            pixels += inside;
+        }
+        *sums = [sum.sum(), pixels.sum()];
     }
-    [sum, count]
 }
 
 /// An equation of eight pixels, of rows of its terms, of the flow, and of what is inside; none beyond the rows.
@@ -282,23 +289,54 @@ dispatched! {
     }
 }
 
-/// Samples `from` where the flow of a row points, bilinear; where that is outside, at its edge.
-fn warp_row(from: &Plane, y: usize, [u, v]: [&[f32]; 2], to: &mut [f32], inside: &mut [f32]) {
-    let (last_x, last_y) = ((from.size.width - 1) as f32, (from.size.height - 1) as f32);
-    let to = to.iter_mut().zip(inside);
-    for ((x, (to, inside)), (u, v)) in to.enumerate().zip(u.iter().zip(v)) {
-        let (far_x, far_y) = (x as f32 + u, y as f32 + v);
-        let (px, py) = (far_x.max(0.0).min(last_x), far_y.max(0.0).min(last_y));
-        *inside = if px == far_x && py == far_y { 1.0 } else { 0.0 };
-        let (column, row) = (px as u16, py as u16);
-        let (fx, fy) = (px - f32::from(column), py - f32::from(row));
-        let at = from.index(column as isize, row as isize);
-        let above = &from.samples()[at..at + 2];
-        let below = &from.samples()[at + from.stride..at + from.stride + 2];
-        let above = above[0] + fx * (above[1] - above[0]);
-        let below = below[0] + fx * (below[1] - below[0]);
-        *to = above + fy * (below - above);
+dispatched! {
+    /// Samples `from` where the flow of a row points, bilinear; where that is outside, at its edge.
+    fn warp_row / warp_row_plain(from: &Plane, y: usize, flow: [Row<'_>; 2], to: RowMut<'_>, inside: RowMut<'_>) {
+        let [last_x, last_y] = [from.size.width, from.size.height].map(|length| (length - 1) as f32);
+        let (count, row) = (to.len(), Lanes::splat(y as i32 as f32));
+        let ([u, v], inside) = (flow.map(|flow| &flow[..count]), &mut inside[..count]);
+        for k in 0..count {
+            let columns = Lanes::splat((LANES * k) as i32 as f32) + SIDE_BY_SIDE;
+            let (far_x, far_y) = (columns + Lanes(u[k]), row + Lanes(v[k]));
+            // Nor is what the last vector has beyond the row.
+            let in_row = columns.is_within(0.0, last_x) * far_x.is_within(0.0, last_x);
+            inside[k] = (in_row * far_y.is_within(0.0, last_y)).0;
+            let x = far_x.max(Lanes::ZERO).min(Lanes::splat(last_x));
+            let y = far_y.max(Lanes::ZERO).min(Lanes::splat(last_y));
+            let (left, top) = (x.floor(), y.floor());
+            let taps = taps(from, left, top);
+            let (across, down) = (x - left, y - top);
+            let above = taps[0] + across * (taps[1] - taps[0]);
+            let below = taps[2] + across * (taps[3] - taps[2]);
+            to[k] = (above + down * (below - above)).0;
+        }
     }
+}
+
+/// The samples at eight pixels, to the right of them, below them and to the right of those.
+#[inline(always)]
+fn taps(from: &Plane, columns: Lanes, rows: Lanes) -> [Lanes; 4] {
+    let (column, row) = (columns.0[0], rows.0[0]);
+    let apart = (columns - SIDE_BY_SIDE - Lanes::splat(column)).abs() + (rows - Lanes::splat(row)).abs();
+    if !apart.are_zeros() {
+        return taps_apart(from, &columns, &rows);
+    }
+    let at = from.index(whole(column) as isize, whole(row) as isize);
+    let (above, below) = (&from.samples()[at..], &from.samples()[at + from.stride..]);
+    [Lanes::load(above), Lanes::load(&above[1..]), Lanes::load(below), Lanes::load(&below[1..])]
+}
+
+/// As [`taps`], of pixels that do not lie side by side.
+#[inline(never)]
+fn taps_apart(from: &Plane, columns: &Lanes, rows: &Lanes) -> [Lanes; 4] {
+    let mut taps = [Lanes::ZERO; 4];
+    for lane in 0..LANES {
+        let at = from.index(whole(columns.0[lane]) as isize, whole(rows.0[lane]) as isize);
+        let [above, below] = [at, at + from.stride].map(|at| &from.samples()[at..at + 2]);
+        let of_lane = [above[0], above[1], below[0], below[1]];
+        taps.iter_mut().zip(of_lane).for_each(|(taps, tap)| taps.0[lane] = tap);
+    }
+    taps
 }
 
 #[cfg(test)]

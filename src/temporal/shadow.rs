@@ -425,15 +425,17 @@ fn finish_row(present: &mut RowsMut<'_, 4>, maps: &mut RowsMut<'_, 4>, luma: &mu
     present.extend();
     maps.extend();
     luma.copy_from_slice(present.planes()[0]);
-    maps.planes()[SHARE].iter().map(|share| f64::from(*share)).sum()
+    let (shares, rest) = maps.planes()[SHARE].as_chunks();
+    let sum = shares.iter().fold(Lanes::ZERO, |sum, shares| sum + Lanes(*shares)).sum();
+    f64::from(sum + rest.iter().sum::<f32>())
 }
 
 /// The brightest of a row; of each column, so far.
 fn find_brightest(row: &[f32], columns: &mut [f32]) -> f32 {
-    row.iter().zip(columns).fold(0.0, |brightest, (&luma, column)| {
-        *column = larger(*column, luma);
-        larger(brightest, luma)
-    })
+    row.iter().zip(columns).for_each(|(&luma, column)| *column = larger(*column, luma));
+    let (lumas, rest) = row.as_chunks();
+    let brightest = lumas.iter().fold(Lanes::ZERO, |brightest, lumas| Lanes(*lumas).max(brightest));
+    rest.iter().chain(&brightest.0).fold(0.0, |brightest, &luma| larger(luma, brightest))
 }
 
 dispatched! {
