@@ -25,15 +25,21 @@ pub fn halve(from: &Plane, to: &mut Plane) {
     debug_assert_eq!(to.size, halved(from.size));
     to.bands_mut(rows_in_band(to.size)).for_each(|mut to| {
         for y in to.rows() {
-            let (above, below) = (from.rest(0, 2 * y as isize), from.rest(0, 2 * y as isize + 1));
-            let pairs = above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0);
-            for (to, (above, below)) in to.row_mut(y).iter_mut().zip(pairs) {
-                *to = 0.25 * ((above[0] + above[1]) + (below[0] + below[1]));
-            }
+            halve_rows(from.rest(0, 2 * y as isize), from.rest(0, 2 * y as isize + 1), to.row_mut(y));
             to.extend(y);
         }
     });
     to.extend_ends();
+}
+
+dispatched! {
+    /// Means of pairs of two rows.
+    fn halve_rows / halve_rows_plain(above: &[f32], below: &[f32], to: &mut [f32]) {
+        let pairs = above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0);
+        for (to, (above, below)) in to.iter_mut().zip(pairs) {
+            *to = 0.25 * ((above[0] + above[1]) + (below[0] + below[1]));
+        }
+    }
 }
 
 /// Fills a plane of twice the size, or one sample less, with displacements: bilinear, and doubled.

@@ -10,6 +10,7 @@ use ndarray::{Array2, ArrayView2, s};
 
 use super::thumbnail::{HEIGHT, Reduction, WIDTH};
 use crate::flow::{Estimator, Flow, Settings};
+use crate::image::lanes::dispatched;
 
 /// Above what both differences say that a scene begins.
 pub const THRESHOLD: f32 = 0.7;
@@ -226,32 +227,53 @@ fn middle(mut values: Vec<f64>) -> Option<f64> {
 /// The picture before as it moved: bilinear, the outermost samples go on outside.
 fn warp(before: &Array2<f32>, flow: &Flow, to: &mut Array2<f32>) {
     let (last_x, last_y) = ((WIDTH - 1) as f32, (HEIGHT - 1) as f32);
-    for ((y, x), to) in to.indexed_iter_mut() {
-        let from_x = (x as f32 + flow.u[(y, x)]).clamp(0.0, last_x);
-        let from_y = (y as f32 + flow.v[(y, x)]).clamp(0.0, last_y);
-        let (left, top) = (from_x as usize, from_y as usize);
-        let (right, below) = ((left + 1).min(WIDTH - 1), (top + 1).min(HEIGHT - 1));
-        let (across, down) = (from_x - left as f32, from_y - top as f32);
-        let row = |y: usize| before[(y, left)] + across * (before[(y, right)] - before[(y, left)]);
-        *to = row(top) + down * (row(below) - row(top));
+    let before = before.as_slice().expect("thumbnails are contiguous");
+    let rows = flow.u.outer_iter().zip(flow.v.outer_iter()).zip(to.outer_iter_mut()).enumerate();
+    for (y, ((u, v), to)) in rows {
+        for (x, ((u, v), to)) in u.into_iter().zip(v).zip(to).enumerate() {
+            let (from_x, from_y) = ((x as f32 + u).clamp(0.0, last_x), (y as f32 + v).clamp(0.0, last_y));
+            let (left, top) = (from_x as usize, from_y as usize);
+            let (right, below) = ((left + 1).min(WIDTH - 1), (top + 1).min(HEIGHT - 1));
+            let (across, down) = (from_x - left as f32, from_y - top as f32);
+            let row = |y: usize| {
+                let row = &before[y * WIDTH..][..WIDTH];
+                row[left] + across * (row[right] - row[left])
+            };
+            *to = row(top) + down * (row(below) - row(top));
+        }
     }
 }
 
-/// A picture less its local mean; at the edges, the mean of what there is. `sums` is scratch, whose first row and column are zero.
-fn detail(picture: &Array2<f32>, sums: &mut Array2<f64>, to: &mut Array2<f32>) {
-    // Sums over everything above and to the left, doubles so that flat pictures come out flat.
-    for (y, row) in picture.outer_iter().enumerate() {
-        let mut sum = 0.0;
-        for (x, &sample) in row.iter().enumerate() {
-            sum += f64::from(sample);
-            sums[(y + 1, x + 1)] = sums[(y, x + 1)] + sum;
+dispatched! {
+    /// A picture less its local mean; at the edges, the mean of what there is. `sums` is scratch, whose first row and column are zero.
+    fn detail / detail_plain(picture: &Array2<f32>, sums: &mut Array2<f64>, to: &mut Array2<f32>) {
+        // Sums over everything above and to the left, doubles so that flat pictures come out flat.
+        let sums = sums.as_slice_mut().expect("sums are contiguous");
+        for (y, row) in picture.outer_iter().enumerate() {
+            let (above, below) = sums.split_at_mut((y + 1) * (WIDTH + 1));
+            let sums = above[y * (WIDTH + 1) + 1..].iter().zip(&mut below[1..]);
+            let mut sum = 0.0;
+            for (sample, (above, below)) in row.iter().zip(sums) {
+                sum += f64::from(*sample);
+                *below = above + sum;
+            }
         }
-    }
-    for ((y, x), to) in to.indexed_iter_mut() {
-        let (top, bottom) = (y.saturating_sub(REACH), (y + REACH + 1).min(HEIGHT));
-        let (left, right) = (x.saturating_sub(REACH), (x + REACH + 1).min(WIDTH));
-        let sum = sums[(bottom, right)] - sums[(top, right)] - sums[(bottom, left)] + sums[(top, left)];
-        let count = ((bottom - top) * (right - left)) as f64;
-        *to = picture[(y, x)] - (sum / count) as f32;
+        for ((y, row), mut to) in picture.outer_iter().enumerate().zip(to.outer_iter_mut()) {
+            let (top, bottom) = (y.saturating_sub(REACH), (y + REACH + 1).min(HEIGHT));
+            let [above, below] = [top, bottom].map(|y| &sums[y * (WIDTH + 1)..][..WIDTH + 1]);
+            let (row, to) = (row.to_slice(), to.as_slice_mut());
+            let (row, to) = row.zip(to).expect("rows of thumbnails are contiguous");
+            let mean = |left: usize, right: usize| {
+                let sum = below[right] - above[right] - below[left] + above[left];
+                (sum / ((bottom - top) * (right - left)) as f64) as f32
+            };
+            // All that is not at an edge has as much to either side, as the compiler sees.
+            for x in REACH..WIDTH - REACH {
+                to[x] = row[x] - mean(x - REACH, x + REACH + 1);
+            }
+            for x in (0..REACH).chain(WIDTH - REACH..WIDTH) {
+                to[x] = row[x] - mean(x.saturating_sub(REACH), (x + REACH + 1).min(WIDTH));
+            }
+        }
     }
 }
