@@ -18,10 +18,6 @@ use crate::image::bands::{rows_in_band, rows_in_bands};
 use crate::image::lanes::{LANES, Lanes, Row, RowMut, SIDE_BY_SIDE, dispatched, whole};
 use crate::image::plane::Plane;
 
-/// Sweeps between two computations of the weights. With five, the error on the Middlebury pairs is
-/// 3 % larger; ten gain only where there is noise.
-const SWEEPS: usize = 8;
-
 /// Slopes below this many levels per pixel say nothing: their equations fade out.
 const LEAST_SLOPE: f32 = 0.1;
 
@@ -54,6 +50,8 @@ pub struct Refinement {
     /// Of each row, the sum of changes and over how many pixels.
     sums: Vec<[f32; 2]>,
     parts: Vec<Part>,
+    /// Between two computations of the weights.
+    sweeps: usize,
     /// Rows of a part, but for the last.
     rows_in_part: usize,
 }
@@ -68,14 +66,18 @@ struct Part {
     system: System,
     u: Checker,
     v: Checker,
+    sweeps: usize,
 }
 
-/// Rows that sweeps carry anything across. Even, so that a part's first pixel is a red one.
-const REACH: usize = 2 * SWEEPS;
+/// Rows that so many sweeps carry anything across. Even, so that a part's first pixel is a red one.
+fn reach(sweeps: usize) -> usize {
+    2 * sweeps
+}
 
 impl Part {
-    fn new(own: Range<usize>, size: Size) -> Self {
-        let around = own.start.saturating_sub(REACH)..(own.end + REACH).min(size.height);
+    fn new(own: Range<usize>, size: Size, sweeps: usize) -> Self {
+        let reach = reach(sweeps);
+        let around = own.start.saturating_sub(reach)..(own.end + reach).min(size.height);
         let part = Size::new(size.width, around.len());
         Self {
             own,
@@ -85,6 +87,7 @@ impl Part {
             system: System::new(part),
             u: checker(part),
             v: checker(part),
+            sweeps,
         }
     }
 
@@ -97,8 +100,8 @@ impl Part {
     }
 
     fn solve(&mut self) {
-        let Self { equations, edges, system, u, v, .. } = self;
-        relax(system, [u, v], SWEEPS, |system, [u, v], y| weigh_row(equations, u, v, y, edges, system));
+        let Self { equations, edges, system, u, v, sweeps, .. } = self;
+        relax(system, [u, v], *sweeps, |system, [u, v], y| weigh_row(equations, u, v, y, edges, system));
     }
 
     /// Takes rows that are another's own.
@@ -116,8 +119,8 @@ impl Part {
 }
 
 impl Refinement {
-    /// For levels of this size.
-    pub fn new(size: Size) -> Self {
+    /// For levels of this size, with so many sweeps between two computations of the weights.
+    pub fn new(size: Size, sweeps: usize) -> Self {
         Self {
             inside: Plane::new(size),
             mean: Plane::new(size),
@@ -128,17 +131,18 @@ impl Refinement {
             of_y: Slopes::new(size),
             sums: vec![[0.0; 2]; size.height],
             parts: Vec::new(),
+            sweeps,
             rows_in_part: 0,
         }
     }
 
     /// Refines a flow in place, the weights computed `iterations` times.
     pub fn run(&mut self, from: &Plane, to: &Plane, u: &mut Plane, v: &mut Plane, iterations: usize) {
-        let rows = rows_in_bands(from.size, rayon::current_num_threads()).max(REACH);
+        let rows = rows_in_bands(from.size, rayon::current_num_threads()).max(reach(self.sweeps));
         self.run_in_parts(from, to, u, v, iterations, rows);
     }
 
-    /// As [`Self::run`], with parts of so many rows: an even number, and not fewer than [`REACH`].
+    /// As [`Self::run`], with parts of so many rows: an even number, and not fewer than sweeps [reach](reach).
     fn run_in_parts(
         &mut self,
         from: &Plane,
@@ -176,7 +180,7 @@ impl Refinement {
             return;
         }
         let firsts = (0..size.height).step_by(rows);
-        self.parts = firsts.map(|y| Part::new(y..(y + rows).min(size.height), size)).collect();
+        self.parts = firsts.map(|y| Part::new(y..(y + rows).min(size.height), size, self.sweeps)).collect();
         self.rows_in_part = rows;
     }
 
@@ -348,12 +352,14 @@ mod tests {
     use crate::image::lanes::LANES;
     use crate::image::plane::tests::{noise, plane};
 
+    const SWEEPS: usize = 8;
+
     #[test]
     fn pictures_that_are_alike_leave_a_flow_of_zero_alone() {
         for (width, height) in [(16, 16), (37, 21), (50, 33)] {
             let picture = noise(Size::new(width, height), 1);
             let [mut u, mut v] = [Plane::new(picture.size), Plane::new(picture.size)];
-            Refinement::new(picture.size).run(&picture, &picture, &mut u, &mut v, 5);
+            Refinement::new(picture.size, SWEEPS).run(&picture, &picture, &mut u, &mut v, 5);
             assert!(u.samples().iter().chain(v.samples()).all(|&f| f == 0.0), "{width}x{height}");
         }
     }
@@ -369,7 +375,7 @@ mod tests {
         };
         for shift in [0.3, -0.4, 0.5] {
             let [mut u, mut v] = [Plane::new(size), Plane::new(size)];
-            Refinement::new(size).run(&wave(0.0), &wave(shift), &mut u, &mut v, 5);
+            Refinement::new(size, SWEEPS).run(&wave(0.0), &wave(shift), &mut u, &mut v, 5);
             let (u, v) = (u.row(24)[32], v.row(24)[32]);
             let left = (u - shift).hypot(v - 0.5 * shift);
             assert!(left < 0.3 * shift.abs(), "({u}, {v}) at {shift}");
@@ -384,13 +390,13 @@ mod tests {
             let refined = |rows: usize| {
                 let start = |seed| plane(size, |x, y| noise(size, seed).row(y)[x] / 60.0 - 2.0);
                 let (mut u, mut v) = (start(3), start(4));
-                let mut work = Refinement::new(size);
+                let mut work = Refinement::new(size, SWEEPS);
                 work.run_in_parts(&from, &to, &mut u, &mut v, 5, rows);
                 assert_eq!(work.parts.len(), height.div_ceil(rows));
                 [u, v].map(|flow| flow.samples().iter().map(|s| s.to_bits()).collect::<Vec<_>>())
             };
             let one = refined(height);
-            for rows in [REACH, REACH + 2, 44, 64] {
+            for rows in [reach(SWEEPS), reach(SWEEPS) + 2, 44, 64] {
                 assert!(refined(rows) == one, "{size} in parts of {rows} rows");
             }
         }
@@ -402,7 +408,7 @@ mod tests {
             let size = Size::new(width, height);
             let (from, to) = (noise(size, 1), noise(size, 2));
             let [u, v] = [3, 4].map(|seed| plane(size, |x, y| noise(size, seed).row(y)[x] / 60.0 - 2.0));
-            let mut work = Refinement::new(size);
+            let mut work = Refinement::new(size, SWEEPS);
             work.divide(size, height);
             work.compare(&from, &to, &u, &v);
             work.linearise(&u, &v);
@@ -440,7 +446,7 @@ mod tests {
             let size = Size::new(width, height);
             let (from, to) = (noise(size, 1), noise(size, 2));
             let [u, v] = [plane(size, |x, y| (x + y) as f32 * 0.1), plane(size, |x, _| x as f32 * -0.2)];
-            let mut work = Refinement::new(size);
+            let mut work = Refinement::new(size, SWEEPS);
             work.divide(size, height);
             work.compare(&from, &to, &u, &v);
             work.linearise(&u, &v);
