@@ -7,8 +7,8 @@ use super::Mode;
 use super::maps::{MOTION, Maps, SHARE, SPEED};
 use crate::image::bands::rows_in_band;
 use crate::image::enlarge::{Cubic, EnlargedRow, Enlarging, Linear};
-use crate::image::interleave::store_colours;
-use crate::image::lanes::{LANES, Lanes, dispatched, smooth_steps};
+use crate::image::interleave::{load_colours, store_colours};
+use crate::image::lanes::{LANES, Lanes, Row, dispatched, smooth_steps};
 use crate::image::planar::{COLOURS, Planar, RowsMut, Spots};
 use crate::image::{Sample, Size, ViewMut, rows_mut};
 
@@ -40,6 +40,8 @@ struct Scratch {
     guide: EnlargedRow<4>,
     /// Where the past of each eight pixels of a row is.
     spots: Vec<Spots>,
+    /// The colours of a row as they are: the history is large, and written once.
+    colours: [Vec<[f32; LANES]>; COLOURS],
     /// What is handed on to a row.
     handed: EnlargedRow<COLOURS>,
 }
@@ -68,6 +70,7 @@ impl Blend {
         let fresh = || Scratch {
             guide: enlarging.row(*wanted),
             spots: vec![Spots::default(); size.width.div_ceil(LANES)],
+            colours: std::array::from_fn(|_| vec![[0.0; LANES]; size.width.div_ceil(LANES)]),
             handed: enlarging.row(COLOURS),
         };
         scratch.resize_with(size.height.div_ceil(rows_in_band(size)), fresh);
@@ -175,11 +178,12 @@ fn blend<S: Sample>(
     output: &mut ViewMut<'_, S>,
     scratch: &mut [Scratch],
 ) {
-    for_each_row(present, output, scratch, |Scratch { guide, spots, .. }, y, present, output, channels| {
-        present.load(output, channels);
+    for_each_row(present, output, scratch, |scratch, y, present, output, channels| {
+        let Scratch { guide, spots, colours, .. } = scratch;
+        load_colours(output, channels, colours.each_mut().map(|row| &mut row[..]));
         moving.maps_at(y, guide);
         locate_row(moving, y, guide, spots);
-        blend_row(moving.past, spots, guide, present);
+        blend_row(moving.past, spots, guide, colours.each_ref().map(|row| &row[..]), present);
         present.store(channels, output);
     });
 }
@@ -197,7 +201,7 @@ fn blend_parts<S: Sample>(
         present,
         output,
         scratch,
-        |Scratch { guide, spots, handed }, y, present, output, channels| {
+        |Scratch { guide, spots, handed, .. }, y, present, output, channels| {
             present.load(output, channels);
             moving.maps_at(y, guide);
             moving.enlarging.at::<Cubic, 4, _, _>(y, transfer, handed);
@@ -276,16 +280,19 @@ dispatched! {
 
 dispatched! {
     /// Leans a row on the past by the share of the maps.
-    fn blend_row / blend_row_plain(past: &Planar<COLOURS>, spots: &[Spots], guide: &EnlargedRow<4>, present: &mut RowsMut<'_, COLOURS>) {
-        let [red, green, blue] = present.lanes();
-        let blocks = red.iter_mut().zip(green).zip(blue);
-        for (block, (((red, green), blue), spots)) in blocks.zip(spots).enumerate() {
-            let moved = past.sample(spots);
+    fn blend_row / blend_row_plain(
+        past: &Planar<COLOURS>, spots: &[Spots], guide: &EnlargedRow<4>, colours: [Row<'_>; COLOURS], present: &mut RowsMut<'_, COLOURS>,
+    ) {
+        let count = spots.len();
+        let [red, green, blue] = present.lanes().map(|row| &mut row[..count]);
+        let [new_red, new_green, new_blue] = colours.map(|row| &row[..count]);
+        for (block, spots) in spots.iter().enumerate() {
+            let [old_red, old_green, old_blue] = past.sample(spots);
             let share = guide.of(SHARE, block);
-            for (present, moved) in [red, green, blue].into_iter().zip(moved) {
-                let new = Lanes(*present);
-                *present = (new + share * (moved - new)).0;
-            }
+            let (r, g, b) = (Lanes(new_red[block]), Lanes(new_green[block]), Lanes(new_blue[block]));
+            red[block] = (r + share * (old_red - r)).0;
+            green[block] = (g + share * (old_green - g)).0;
+            blue[block] = (b + share * (old_blue - b)).0;
         }
     }
 }
