@@ -66,34 +66,50 @@ pub struct Eights<T> {
     colours: [Vec<T>; 2],
     /// Of a row of a colour.
     count: usize,
+    /// How many rows are kept: the first is written over by the next after the last.
+    rows: usize,
 }
 
 impl<T: Clone + Default> Eights<T> {
     /// Nothing yet, for a plane of this size.
     pub fn new(size: Size) -> Self {
+        Self::of_last_rows(size.height, size)
+    }
+
+    /// As [`Self::new`], of only so many rows that were written last: those of a whole plane may not fit into the processor's cache.
+    pub fn of_last_rows(rows: usize, size: Size) -> Self {
+        let rows = rows.min(size.height);
         let count = size.width.div_ceil(2).div_ceil(LANES);
-        let colour = || vec![T::default(); count * size.height];
-        Self { colours: [colour(), colour()], count }
+        let colour = || vec![T::default(); count * rows];
+        Self { colours: [colour(), colour()], count, rows }
     }
 }
 
 impl<T> Eights<T> {
+    /// Where a row is.
+    #[inline(always)]
+    fn range(&self, y: usize) -> std::ops::Range<usize> {
+        let row = y % self.rows;
+        row * self.count..(row + 1) * self.count
+    }
+
     /// Those of a row.
     #[inline(always)]
     pub fn row(&self, colour: usize, y: usize) -> &[T] {
-        &self.colours[colour][y * self.count..(y + 1) * self.count]
+        &self.colours[colour][self.range(y)]
     }
 
     /// As [`Self::row`], to write.
     #[inline(always)]
     pub fn row_mut(&mut self, colour: usize, y: usize) -> &mut [T] {
-        &mut self.colours[colour][y * self.count..(y + 1) * self.count]
+        let range = self.range(y);
+        &mut self.colours[colour][range]
     }
 
     /// A row of both colours, to write: that of the sample at its begin first.
     #[inline(always)]
     pub fn rows_mut(&mut self, y: usize) -> [&mut [T]; 2] {
-        let range = y * self.count..(y + 1) * self.count;
+        let range = self.range(y);
         let [red, black] = self.colours.each_mut().map(|colour| &mut colour[range.clone()]);
         if first(0, y) == 0 { [red, black] } else { [black, red] }
     }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::checker::{Checker, checker, pack, split, unpack};
-use super::relax::{System, relax};
+use super::relax::{System, relax, rows_at_once};
 use super::scale::slopes;
 use super::weigh::{Edges, Equations, weigh_row};
 use crate::image::Size;
@@ -84,7 +84,7 @@ impl Part {
             around,
             equations: Equations::new(part),
             edges: Edges::new(part),
-            system: System::new(part),
+            system: System::of_last_rows(rows_at_once(sweeps), part),
             u: checker(part),
             v: checker(part),
             sweeps,

@@ -28,6 +28,11 @@ impl Default for Pixels {
 /// Of every pixel.
 pub type System = Eights<Pixels>;
 
+/// How many rows of a system [`relax`] works on at once: the one that was written last, and one for each half of a sweep.
+pub fn rows_at_once(sweeps: usize) -> usize {
+    2 * sweeps + 1
+}
+
 /// Relaxes every pixel `sweeps` times, the red ones before the black ones and both components of
 /// the flow at once. `before` writes a row of the system, of a flow that was not relaxed there, before the first sweep comes
 /// to it.
