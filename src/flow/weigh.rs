@@ -47,13 +47,26 @@ pub struct Edges {
     right: Checker,
     /// Between a pixel and the one below; zero in the last row.
     down: Checker,
-    width: usize,
+    size: Size,
+    /// How many rows are kept: all, or an even number of those that were written last.
+    rows: usize,
 }
 
 impl Edges {
-    /// None yet.
+    /// None yet, for a row and the one above it.
     pub fn new(size: Size) -> Self {
-        Self { right: checker(size), down: checker(size), width: size.width }
+        Self::of_last_rows(2, size)
+    }
+
+    fn of_last_rows(rows: usize, size: Size) -> Self {
+        let kept = Size::new(size.width, rows);
+        Self { right: checker(kept), down: checker(kept), size, rows }
+    }
+
+    /// Where a row is; the one above the first is without edges.
+    #[inline(always)]
+    fn row(&self, y: isize) -> isize {
+        if y < 0 { y } else { (y as usize % self.rows) as isize }
     }
 }
 
@@ -73,17 +86,20 @@ dispatched! {
 
 #[inline(always)]
 fn weigh_edges([u, v]: [&Checker; 2], (colour, y): (usize, usize), edges: &mut Edges) {
-    let (other, row) = (1 - colour, y as isize);
+    let (other, row, kept) = (1 - colour, y as isize, edges.row(y as isize));
     let here = [u[colour].lanes(0, row), v[colour].lanes(0, row)];
     let count = here[0].len();
     let [_, right_u, _, down_u] = around(&u[other], colour, y, count);
     let [_, right_v, _, down_v] = around(&v[other], colour, y, count);
-    write_edges(here, [right_u, right_v], edges.right[colour].lanes_mut(0, row));
+    write_edges(here, [right_u, right_v], edges.right[colour].lanes_mut(0, kept));
     // No edge leaves the picture.
-    let last = (edges.width - first(colour, y)) / 2;
-    edges.right[colour].rest_mut(last as isize, row).fill(0.0);
-    if y + 1 < u[colour].size.height {
-        write_edges(here, [down_u, down_v], edges.down[colour].lanes_mut(0, row));
+    let last = (edges.size.width - first(colour, y)) / 2;
+    edges.right[colour].rest_mut(last as isize, kept).fill(0.0);
+    let down = edges.down[colour].lanes_mut(0, kept);
+    if y + 1 < edges.size.height {
+        write_edges(here, [down_u, down_v], down);
+    } else {
+        down.as_flattened_mut().fill(0.0);
     }
 }
 
@@ -115,11 +131,12 @@ fn weigh_pixels(
     let count = equations.len();
     let to = &mut system.row_mut(colour, y)[..count];
     let (u, v) = (&u[colour].lanes(0, row)[..count], &v[colour].lanes(0, row)[..count]);
+    let (kept, above) = (edges.row(row), edges.row(row - 1));
     let weights = [
-        around(&edges.right[other], colour, y, count)[0],
-        &edges.right[colour].lanes(0, row)[..count],
-        around(&edges.down[other], colour, y, count)[2],
-        &edges.down[colour].lanes(0, row)[..count],
+        &edges.right[other].lanes(first(colour, y) as isize - 1, kept)[..count],
+        &edges.right[colour].lanes(0, kept)[..count],
+        &edges.down[other].lanes(0, above)[..count],
+        &edges.down[colour].lanes(0, kept)[..count],
     ];
     for k in 0..count {
         // The compiler would otherwise gather one lane of eight iterations at a time, at less than half the speed.
@@ -224,7 +241,7 @@ mod tests {
             }
             for (name, weigh_row) in variants {
                 let what = |part: &str| format!("{name}, {size}, {part}");
-                let (mut system, mut edges_of) = (System::new(size), Edges::new(size));
+                let (mut system, mut edges_of) = (System::new(size), Edges::of_last_rows(height, size));
                 for y in 0..height {
                     weigh_row(&equations, &split_u, &split_v, y, &mut edges_of, &mut system);
                 }
