@@ -12,6 +12,8 @@ use gstfacesr::image::{Size, view, view_mut};
 use gstfacesr::temporal::{Controls, Mode, Temporal};
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // One for all lines, which has its memory from the second on, as in a stream.
+    let mut temporal = Temporal::new(Mode::Balanced);
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let [width, height, scale, inputs, outputs] = line.split_whitespace().collect::<Vec<_>>()[..] else {
@@ -22,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let from = std::fs::read(inputs)?;
         let mut to = std::fs::read(outputs)?;
         let length = |size: Size| size.width * size.height * 3;
-        let mut temporal = Temporal::new(Mode::Balanced);
+        temporal.reset();
         let (mut taken, mut frames) = (Duration::ZERO, 0);
         for (from, to) in from.chunks_exact(length(small)).zip(to.chunks_exact_mut(length(large))) {
             let input = view(from, small, 3, small.width * 3).ok_or("a frame is too short")?;
