@@ -59,7 +59,20 @@ fn box_row_of_side<const SIDE: usize>(from: &Plane, y: usize, sums: &mut [f32], 
         *sum = column.0;
     }
     let share = Lanes::splat(1.0 / (SIDE * SIDE) as f32);
-    let sums = &sums[LANES - radius..];
+    let sums = &mut sums[LANES - radius..];
+    if SIDE == 9 {
+        // Three sums of three, each of which three pixels share. A sum takes the place of its first column, which no later one needs.
+        for k in 0..=to.len() {
+            let columns = &mut sums[k * LANES..k * LANES + 2 + LANES];
+            let three = Lanes::load(columns) + Lanes::load(&columns[1..]) + Lanes::load(&columns[2..]);
+            three.store(columns);
+        }
+        for (k, to) in to.iter_mut().enumerate() {
+            let sums = &sums[k * LANES..k * LANES + 6 + LANES];
+            *to = ((Lanes::load(sums) + Lanes::load(&sums[3..]) + Lanes::load(&sums[6..])) * share).0;
+        }
+        return;
+    }
     for (k, to) in to.iter_mut().enumerate() {
         let sums = &sums[k * LANES..k * LANES + SIDE - 1 + LANES];
         let mut sum = Lanes::load(sums);
