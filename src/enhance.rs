@@ -282,6 +282,9 @@ impl<S: TensorSample> Enhancer<S> {
         if loaded.as_ref().is_some_and(|loaded| loaded.active.provider.is_gpu()) {
             looking.limit_search(SEARCHED_BESIDE_GPU);
         }
+        if follower.is_some() {
+            looking.keep_flow();
+        }
         let ahead = Ahead {
             threads: threads.clone(),
             looking,

@@ -67,7 +67,7 @@ impl Seen {
         matches!(reuse.refresh, Refresh::Parts(_)).then_some(&reuse.transfer)
     }
 
-    /// The flow from the input to where its pixels were before, in pixels of the input.
+    /// The flow from the input to where its pixels were before, in pixels of the input; where that was [asked for](Looking::keep_flow).
     pub fn flow(&self) -> Option<&Flow> {
         self.has_flow.then_some(&self.flow)
     }
@@ -103,6 +103,7 @@ pub struct Looking<S> {
     window: Window,
     watched: Vec<Area>,
     most_searched: usize,
+    keeps_flow: bool,
 }
 
 impl<S: Sample> Looking<S> {
@@ -117,6 +118,7 @@ impl<S: Sample> Looking<S> {
             window: Window::default(),
             watched: Vec::new(),
             most_searched: usize::MAX,
+            keeps_flow: false,
         }
     }
 
@@ -125,6 +127,11 @@ impl<S: Sample> Looking<S> {
     pub fn limit_search(&mut self, samples: usize) {
         self.most_searched = samples;
         self.shadow = None;
+    }
+
+    /// Keeps the flow as [`Seen::flow`], for who follows something along it.
+    pub fn keep_flow(&mut self) {
+        self.keeps_flow = true;
     }
 
     /// What a run of the network over a part of the input takes and may have.
@@ -196,7 +203,7 @@ impl<S: Sample> Looking<S> {
         shadow.prepare_reuse(controls, &self.watched);
         self.cuts.set_threshold(controls.cut_threshold);
         let cuts = &mut self.cuts;
-        let cut = shadow.find_motion(|luma| cuts.look(luma).cut);
+        let cut = shadow.find_motion(self.keeps_flow, |luma| cuts.look(luma).cut);
         seen.look = if cut || !shadow.has_past() {
             shadow.begin(controls);
             Look::First { cut }

@@ -185,8 +185,12 @@ impl Shadow {
     }
 
     /// Finds the motion of the frame that was loaded, to be followed by [`Self::compare`] or [`Self::begin`], while
-    /// something else is found out about its luma.
-    pub fn find_motion<R: Send>(&mut self, beside: impl FnOnce(ArrayView2<'_, f32>) -> R + Send) -> R {
+    /// something else is found out about its luma. It is also kept for [`Self::swap_flow`], where that is wanted.
+    pub fn find_motion<R: Send>(
+        &mut self,
+        keeps_flow: bool,
+        beside: impl FnOnce(ArrayView2<'_, f32>) -> R + Send,
+    ) -> R {
         let Self { luma, past_luma, estimators, noise, has_past, motion, flow, .. } = self;
         let (noisy, luma) = (noise.is_noisy(), &*luma);
         let (result, has_flow) = rayon::join(
@@ -195,9 +199,11 @@ impl Shadow {
                 if *has_past {
                     let [u, v] = motion;
                     estimators.flow(noisy, luma, past_luma, [u, v]);
-                    flow.take([u, v]);
+                    if keeps_flow {
+                        flow.take([u, v]);
+                    }
                 }
-                *has_past
+                *has_past && keeps_flow
             },
         );
         self.has_flow = has_flow;

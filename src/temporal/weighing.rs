@@ -98,8 +98,8 @@ impl<'a> Evidence<'a> {
         let inside = (columns + u).is_within(-0.5, self.end[0])
             * (Lanes::splat(self.y) + v).is_within(-0.5, self.end[1]);
         let [luma, colour] = self.residuals.map(|row| Lanes(row[block]));
-        let colour = colour / Lanes::splat(explained[1]);
-        let worst = (luma / Lanes::splat(explained[0])).max(Lanes::splat(SHARE_OF_COLOUR) * colour);
+        let (of_luma, of_colour) = (1.0 / explained[0], SHARE_OF_COLOUR / explained[1]);
+        let worst = (luma * Lanes::splat(of_luma)).max(colour * Lanes::splat(of_colour));
         inside * (Lanes::splat(1.0) - smooth_steps(DISTRUST, worst.sqrt()))
     }
 
@@ -110,7 +110,7 @@ impl<'a> Evidence<'a> {
         let trust = self.trust(block, &weighing.explained);
         let [u, v] = self.mean_motion.map(|row| Lanes(row[block]));
         let speed = (u * u + v * v).sqrt();
-        let longest = Lanes::splat(weighing.longest) / (one + speed / Lanes::splat(MOTION_OF_HALF));
+        let longest = Lanes::splat(weighing.longest) / (one + speed * Lanes::splat(1.0 / MOTION_OF_HALF));
         let longest = longest.max(one);
         let length = Lanes(self.moved[3][block]).min(longest);
         let share = Lanes::splat(weighing.strength) * trust * length / (length + one);
