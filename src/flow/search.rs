@@ -127,7 +127,8 @@ impl Drop for AtLast<'_> {
 ///
 /// Row by row, a patch also tries where those to the left and above went; then, backwards, where
 /// those to the right and below went (spatial propagation), and searches again if that is
-/// better. A row is one thread's, which follows the one at the row before a patch behind.
+/// better. What is [near](Fit::is_near) to where it is already is not tried. A row is one thread's, which follows the one at
+/// the row before a patch behind.
 pub fn search(pair: &Pair<'_>, grid: &Grid, u: &Plane, v: &Plane, steps: usize, fits: &mut Fits) {
     let most = grid.columns.len() * grid.rows.len() / LEAST_OF_A_THREAD;
     let threads = rayon::current_num_threads().min(most).max(1);
@@ -187,6 +188,9 @@ dispatched! {
             let mut best = patch.fit(pair.to, (x, y), (u.samples()[middle], v.samples()[middle]));
             let above = above.map(|above| above.ask(column));
             for near in [left, above].into_iter().flatten() {
+                if best.is_near(near) {
+                    continue;
+                }
                 let candidate = patch.fit(pair.to, (x, y), near);
                 best = if candidate.error < best.error { candidate } else { best };
             }
@@ -204,18 +208,21 @@ dispatched! {
         let Row { pair, steps, .. } = row;
         let mut right = None;
         for (column, (&x, fit)) in row.columns.iter().zip(fits).enumerate().rev() {
-            let patch = pair.patch((x, y));
-            let mut best = *fit;
-            let mut better = false;
             let below = below.map(|below| below.ask(column));
-            for near in [right, below].into_iter().flatten() {
-                let candidate = patch.fit(pair.to, (x, y), near);
-                if candidate.error < best.error {
-                    (best, better) = (candidate, true);
+            let elsewhere = [right, below].map(|near| near.filter(|near| !fit.is_near(*near)));
+            if elsewhere.iter().any(Option::is_some) {
+                let patch = pair.patch((x, y));
+                let mut best = *fit;
+                let mut better = false;
+                for near in elsewhere.into_iter().flatten() {
+                    let candidate = patch.fit(pair.to, (x, y), near);
+                    if candidate.error < best.error {
+                        (best, better) = (candidate, true);
+                    }
                 }
-            }
-            if better {
-                *fit = patch.descend(pair.to, (x, y), best, *steps);
+                if better {
+                    *fit = patch.descend(pair.to, (x, y), best, *steps);
+                }
             }
             own.tell(column, fit);
             right = Some((fit.u, fit.v));
@@ -263,9 +270,13 @@ pub mod tests {
             let start = (u.row(y + SIDE / 2)[x + SIDE / 2], v.row(y + SIDE / 2)[x + SIDE / 2]);
             let left = (here % columns > 0).then(|| (fits[here - 1].u, fits[here - 1].v));
             let above = (here >= columns).then(|| (fits[here - columns].u, fits[here - columns].v));
-            let tries = [Some(start), left, above].into_iter().flatten();
-            let best = tries.map(|at| patch.fit(pair.to, (x, y), at));
-            let best = best.reduce(|best, next| if next.error < best.error { next } else { best }).unwrap();
+            let mut best = patch.fit(pair.to, (x, y), start);
+            for at in [left, above].into_iter().flatten() {
+                if !best.is_near(at) {
+                    let next = patch.fit(pair.to, (x, y), at);
+                    best = if next.error < best.error { next } else { best };
+                }
+            }
             fits.push(patch.descend(pair.to, (x, y), best, steps));
         }
         for (here, &(x, y)) in places.iter().enumerate().rev() {
@@ -273,6 +284,7 @@ pub mod tests {
             let right = Some(here + 1).filter(|right| right % columns > 0);
             let below = Some(here + columns).filter(|&below| below < fits.len());
             let tries = [right, below].into_iter().flatten().map(|near| (fits[near].u, fits[near].v));
+            let tries = tries.filter(|near| !fits[here].is_near(*near));
             let tries: Vec<Fit> = tries.map(|at| patch.fit(pair.to, (x, y), at)).collect();
             let here = &mut fits[here];
             let best =
