@@ -365,6 +365,62 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_is_warped_as_the_formula_says_wherever_its_pixels_went() {
+        for (width, height) in [(16, 16), (17, 19), (31, 16), (40, 21)] {
+            let size = Size::new(width, height);
+            let from = noise(size, 1);
+            // Side by side, a pixel apart, anywhere, and far outside.
+            for (reach, odd) in
+                [(0.3, None), (1.5, None), (9.0, None), (9.0, Some(f32::NAN)), (9.0, Some(1e9))]
+            {
+                let [mut u, mut v] = [3, 4]
+                    .map(|seed| plane(size, |x, y| reach * (noise(size, seed).row(y)[x] / 127.5 - 1.0)));
+                if let Some(odd) = odd {
+                    (u.row_mut(3)[5], v.row_mut(7)[2]) = (odd, -odd);
+                }
+                for warp_row in [warp_row, warp_row_plain] {
+                    let (mut warped, mut inside) = (Plane::new(size), Plane::new(size));
+                    warped.fill(f32::NAN);
+                    inside.fill(f32::NAN);
+                    for y in 0..height {
+                        let flow = [&u, &v].map(|flow| flow.lanes(0, y as isize));
+                        warp_row(
+                            &from,
+                            y,
+                            flow,
+                            warped.lanes_mut(0, y as isize),
+                            inside.lanes_mut(0, y as isize),
+                        );
+                        for (k, inside) in inside.lanes(0, y as isize).as_flattened().iter().enumerate() {
+                            if k >= width {
+                                assert_eq!(*inside, 0.0, "{size}: beyond the row at {k},{y}");
+                                continue;
+                            }
+                            let far = [k as f32 + u.row(y)[k], y as f32 + v.row(y)[k]];
+                            let last = [width - 1, height - 1].map(|last| last as f32);
+                            let is_inside =
+                                far.iter().zip(last).all(|(far, last)| (0.0..=last).contains(far));
+                            assert_eq!(*inside, f32::from(is_inside), "{size} at {k},{y}");
+                            let [x, row] = [0, 1].map(|axis| far[axis].max(0.0).min(last[axis]));
+                            let at = |x: f32, y: f32| {
+                                from.row((y as usize).min(height - 1))[(x as usize).min(width - 1)]
+                            };
+                            let (fx, fy) = (x.fract(), row.fract());
+                            let line = |y: f32| at(x, y) + fx * (at(x + 1.0, y) - at(x, y));
+                            let expected = line(row) + fy * (line(row + 1.0) - line(row));
+                            let found = warped.row(y)[k];
+                            assert!(
+                                (found - expected).abs() < 1e-3,
+                                "{size} at {k},{y}: {found}, not {expected}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_flow_that_is_nearly_right_becomes_better() {
         let size = Size::new(64, 48);
         let wave = |shift: f32| {

@@ -244,3 +244,29 @@ impl<S: Sample> Looking<S> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flow_is_kept_where_it_was_asked_for() {
+        let size = Size::new(40, 24);
+        let picture = |shift: usize| {
+            Picture::from_shape_fn((size.height, size.width, 3), |(y, x, _)| {
+                (((x + shift) * 7 + y * 5) % 200) as u8
+            })
+        };
+        for wanted in [false, true] {
+            let (mut looking, mut seen) = (Looking::new(Mode::Balanced), Seen::default());
+            if wanted {
+                looking.keep_flow();
+            }
+            for shift in 0..3 {
+                looking.look(picture(shift).view(), size.times(2), &Controls::default(), &mut seen);
+                // The first frame has nothing behind it.
+                assert_eq!(seen.flow().is_some(), wanted && shift > 0, "frame {shift}");
+            }
+        }
+    }
+}

@@ -157,13 +157,17 @@ mod tests {
             let values: Vec<f32> =
                 (0..count).map(|k| ((k * 7919 + 13) % 3001) as f32 / 100.0 - 15.0).collect();
             let mut medians = Medians::default();
+            let others: Vec<f32> = (0..count).map(|k| (k % 7) as f32).collect();
             // Twice, because taking one must leave nothing behind.
-            for _ in 0..2 {
-                medians.add([&values, &vec![0.0; count]], 1);
-                let mut sorted: Vec<f32> = values.iter().map(|value| value.abs()).collect();
+            for step in [1, 2, 1, 2] {
+                medians.add([&values, &others], step);
+                let apart =
+                    values.iter().zip(&others).step_by(step).map(|(value, other)| (value - other).abs());
+                let mut sorted: Vec<f32> = apart.collect();
                 sorted.sort_by(f32::total_cmp);
                 let found = medians.take();
-                assert!((found - sorted[count / 2]).abs() <= 1.0 / STEPS, "{count}: {found}");
+                let expected = sorted[sorted.len() / 2];
+                assert!((found - expected).abs() <= 1.0 / STEPS, "{count}: {found}, not {expected}");
             }
         }
         assert_eq!(Medians::default().take(), 0.0);
