@@ -192,8 +192,7 @@ impl AddAssign for Lanes {
 /// 0 up to one edge, 1 from the other on, smooth between.
 #[inline(always)]
 pub fn smooth_steps((from, to): (f32, f32), value: Lanes) -> Lanes {
-    // Not divided, which takes several times as long.
-    let t = (value - Lanes::splat(from)) * Lanes::splat(1.0 / (to - from));
+    let t = (value - Lanes::splat(from)) / Lanes::splat(to - from);
     let t = t.min(Lanes::splat(1.0)).max(Lanes::ZERO);
     t * t * (Lanes::splat(3.0) - Lanes::splat(2.0) * t)
 }
