@@ -122,7 +122,7 @@ mod tests {
                 start_u.fill(1.25);
                 start_v.fill(-0.5);
                 let mut fits = Fits::default();
-                search(pair, grid, &start_u, &start_v, 0, &mut fits);
+                search(pair, grid, &start_u, &start_v, (0, 0.0), &mut fits);
                 let [mut u, mut v, mut weight] = [Plane::new(size), Plane::new(size), Plane::new(size)];
                 densify(pair, grid, fits.all(), &mut u, &mut v, &mut weight);
                 assert!(u.samples().iter().all(|u| (u - 1.25).abs() < 1e-4), "{size}");
@@ -137,7 +137,7 @@ mod tests {
         with_noise(size, 3, |pair, grid| {
             let start = Plane::new(size);
             let mut fits = Fits::default();
-            search(pair, grid, &start, &start, 16, &mut fits);
+            search(pair, grid, &start, &start, (16, 0.05), &mut fits);
             let planes = |densify: fn(&Pair<'_>, &Grid, &[Fit], &mut Plane, &mut Plane, &mut Plane)| {
                 let [mut u, mut v, mut weight] = [Plane::new(size), Plane::new(size), Plane::new(size)];
                 densify(pair, grid, fits.all(), &mut u, &mut v, &mut weight);

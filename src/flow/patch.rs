@@ -22,10 +22,6 @@ const DAMPING: f32 = 1000.0;
 /// A step shorter than this, in pixels, is the last one. A tenth of the error that good flow has.
 const LAST_STEP: f32 = 0.01;
 
-/// Displacements nearer to each other than this, in pixels, are not both tried. The error on the Middlebury pairs is the same as
-/// when all are (.5 % less with noise), 2 % larger from .1 on.
-const NEAR: f32 = 0.05;
-
 /// A patch, ready to be searched for.
 pub struct Patch {
     /// Levels, row by row.
@@ -51,11 +47,11 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// Whether a displacement is as good as this one's: steps from both lead to the same place.
+    /// Whether a displacement lies nearer to this one's than so much: steps from both lead to the same place.
     #[inline(always)]
-    pub fn is_near(&self, (u, v): (f32, f32)) -> bool {
+    pub fn is_near(&self, (u, v): (f32, f32), near: f32) -> bool {
         let (du, dv) = (u - self.u, v - self.v);
-        du * du + dv * dv < NEAR * NEAR
+        du * du + dv * dv < near * near
     }
 }
 

@@ -129,10 +129,17 @@ impl Drop for AtLast<'_> {
 /// those to the right and below went (spatial propagation), and searches again if that is
 /// better. What is [near](Fit::is_near) to where it is already is not tried. A row is one thread's, which follows the one at
 /// the row before a patch behind.
-pub fn search(pair: &Pair<'_>, grid: &Grid, u: &Plane, v: &Plane, steps: usize, fits: &mut Fits) {
+pub fn search(
+    pair: &Pair<'_>,
+    grid: &Grid,
+    u: &Plane,
+    v: &Plane,
+    (steps, near): (usize, f32),
+    fits: &mut Fits,
+) {
     let most = grid.columns.len() * grid.rows.len() / LEAST_OF_A_THREAD;
     let threads = rayon::current_num_threads().min(most).max(1);
-    let row = Row { pair, columns: &grid.columns, start: [u, v], steps };
+    let row = Row { pair, columns: &grid.columns, start: [u, v], steps, near };
     pass(grid, fits, threads, false, |y, before, own, fits| search_from_left(&row, y, before, own, fits));
     pass(grid, fits, threads, true, |y, before, own, fits| search_from_right(&row, y, before, own, fits));
 }
@@ -174,6 +181,7 @@ struct Row<'a> {
     columns: &'a [usize],
     start: [&'a Plane; 2],
     steps: usize,
+    near: f32,
 }
 
 dispatched! {
@@ -188,7 +196,7 @@ dispatched! {
             let mut best = patch.fit(pair.to, (x, y), (u.samples()[middle], v.samples()[middle]));
             let above = above.map(|above| above.ask(column));
             for near in [left, above].into_iter().flatten() {
-                if best.is_near(near) {
+                if best.is_near(near, row.near) {
                     continue;
                 }
                 let candidate = patch.fit(pair.to, (x, y), near);
@@ -209,7 +217,7 @@ dispatched! {
         let mut right = None;
         for (column, (&x, fit)) in row.columns.iter().zip(fits).enumerate().rev() {
             let below = below.map(|below| below.ask(column));
-            let elsewhere = [right, below].map(|near| near.filter(|near| !fit.is_near(*near)));
+            let elsewhere = [right, below].map(|near| near.filter(|near| !fit.is_near(*near, row.near)));
             if elsewhere.iter().any(Option::is_some) {
                 let patch = pair.patch((x, y));
                 let mut best = *fit;
@@ -261,7 +269,12 @@ pub mod tests {
     }
 
     /// As the documentation has it, a patch after the other.
-    fn search_in_order(pair: &Pair<'_>, grid: &Grid, [u, v]: [&Plane; 2], steps: usize) -> Vec<Fit> {
+    fn search_in_order(
+        pair: &Pair<'_>,
+        grid: &Grid,
+        [u, v]: [&Plane; 2],
+        (steps, near): (usize, f32),
+    ) -> Vec<Fit> {
         let columns = grid.columns.len();
         let places: Vec<_> = grid.places().collect();
         let mut fits: Vec<Fit> = Vec::new();
@@ -272,7 +285,7 @@ pub mod tests {
             let above = (here >= columns).then(|| (fits[here - columns].u, fits[here - columns].v));
             let mut best = patch.fit(pair.to, (x, y), start);
             for at in [left, above].into_iter().flatten() {
-                if !best.is_near(at) {
+                if !best.is_near(at, near) {
                     let next = patch.fit(pair.to, (x, y), at);
                     best = if next.error < best.error { next } else { best };
                 }
@@ -284,7 +297,7 @@ pub mod tests {
             let right = Some(here + 1).filter(|right| right % columns > 0);
             let below = Some(here + columns).filter(|&below| below < fits.len());
             let tries = [right, below].into_iter().flatten().map(|near| (fits[near].u, fits[near].v));
-            let tries = tries.filter(|near| !fits[here].is_near(*near));
+            let tries = tries.filter(|place| !fits[here].is_near(*place, near));
             let tries: Vec<Fit> = tries.map(|at| patch.fit(pair.to, (x, y), at)).collect();
             let here = &mut fits[here];
             let best =
@@ -306,13 +319,13 @@ pub mod tests {
             let size = Size::new(width, height);
             with_noise(size, 3, |pair, grid| {
                 let start = Plane::new(size);
-                let plain = search_in_order(pair, grid, [&start, &start], 16);
+                let plain = search_in_order(pair, grid, [&start, &start], (16, 0.05));
                 for threads in [1, 2, 3, 7] {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                     let mut fits = Fits::default();
                     // Twice, because what was known must not be known the next time.
                     for _ in 0..2 {
-                        pool.install(|| search(pair, grid, &start, &start, 16, &mut fits));
+                        pool.install(|| search(pair, grid, &start, &start, (16, 0.05), &mut fits));
                         assert!(bits(fits.all()) == bits(&plain), "{size} on {threads} threads");
                     }
                 }
@@ -348,9 +361,10 @@ pub mod tests {
             with_noise(size, 3, |pair, grid| {
                 let start = Plane::new(size);
                 let mut fast = Fits::default();
-                search(pair, grid, &start, &start, 16, &mut fast);
+                search(pair, grid, &start, &start, (16, 0.05), &mut fast);
                 let mut plain = Fits::default();
-                let row = Row { pair, columns: &grid.columns, start: [&start, &start], steps: 16 };
+                let row =
+                    Row { pair, columns: &grid.columns, start: [&start, &start], steps: 16, near: 0.05 };
                 pass(grid, &mut plain, 1, false, |y, before, own, fits| {
                     search_from_left_plain(&row, y, before, own, fits);
                 });

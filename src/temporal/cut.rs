@@ -9,7 +9,7 @@
 use ndarray::{Array2, ArrayView2, s};
 
 use super::thumbnail::{HEIGHT, Reduction, WIDTH};
-use crate::flow::{Estimator, Flow, Settings};
+use crate::flow::{Estimator, Flow, Settings, THOROUGH};
 use crate::image::lanes::dispatched;
 
 /// Above what both differences say that a scene begins.
@@ -18,8 +18,7 @@ pub const THRESHOLD: f32 = 0.7;
 /// The flow between thumbnails is coarse on purpose: patches of a fifth of the width that do not overlap follow
 /// pans and people, but cannot shape one scene into another. Of 1803 pairs of frames of different clips all
 /// are told apart; with patches every 4 samples 12 to 15 are not (two talking heads), down to single samples 91.
-const FLOW: Settings =
-    Settings { finest_level: 2, stride: 8, steps: 16, iterations: 5, coarse_iterations: 5, sweeps: 8 };
+const FLOW: Settings = Settings { finest_level: 2, stride: 8, ..THOROUGH };
 
 /// Samples to either side of the middle of the window whose mean is removed: 15x15.
 const REACH: usize = 7;
