@@ -23,7 +23,7 @@ impl Estimators {
         let fast = |level| flow::Settings { finest_level: finest_level(size, level, most), ..preset("fast") };
         let (noisy, clean) = match mode {
             Mode::Off | Mode::Fast => (fast(if small { 1 } else { 2 }), None),
-            // Parts that are used again, which small pictures have most of, show a flow that is refined less (0.05 dB).
+            // Parts that are used again, which small pictures have most of, show a flow that is refined less (0.065 dB).
             Mode::Balanced => (
                 fast(1),
                 small.then(|| flow::Settings { finest_level: finest_level(size, 0, most), ..THOROUGH }),
