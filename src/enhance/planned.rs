@@ -243,7 +243,13 @@ impl<S: Sample> Ahead<S> {
             Look::Alone => threads.run(|| looking.begins_scene(input, &planned.controls.temporal)),
             Look::Repeated | Look::Compared { .. } => false,
         };
-        Ok(Some(threads.run(|| follower.follow(input, planned.seen.flow(), begins, given))?))
+        let flow = match planned.look() {
+            Look::Compared { .. } => {
+                Some(planned.seen.flow().expect("where faces are followed, the flow is kept"))
+            }
+            _ => planned.seen.flow(),
+        };
+        Ok(Some(threads.run(|| follower.follow(input, flow, begins, given))?))
     }
 
     /// Whether parts of this frame may be left as they were, and what the temporal stage has to know for it.

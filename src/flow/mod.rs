@@ -18,6 +18,7 @@ mod relax;
 mod round_trip;
 mod scale;
 mod search;
+mod warp;
 mod weigh;
 
 use ndarray::{Array2, ArrayView2};
@@ -260,7 +261,6 @@ impl Estimator {
 
     /// Searches every level, coarse ones first, and carries the flow to the finest.
     fn search(&mut self) {
-        let last = self.levels.len().saturating_sub(1);
         if let Some(coarsest) = self.levels.last_mut() {
             coarsest.u.fill(0.0);
             coarsest.v.fill(0.0);
@@ -268,8 +268,7 @@ impl Estimator {
         for index in (0..self.levels.len()).rev() {
             let (finer, level) = self.levels.split_at_mut(index);
             let level = &mut level[0];
-            let finest = index == self.settings.finest_level.min(last);
-            level.run(self.settings, finest, &mut self.fits);
+            level.run(self.settings, &mut self.fits);
             if let Some(finer) = finer.last_mut() {
                 scale::double(&level.u, &mut finer.u);
                 scale::double(&level.v, &mut finer.v);
@@ -295,6 +294,8 @@ struct Work {
     slope_y: Plane,
     weight: Plane,
     refinement: Refinement,
+    /// How often that computes its weights.
+    iterations: usize,
 }
 
 impl Level {
@@ -314,20 +315,20 @@ impl Level {
                 slope_y: Plane::new(size),
                 weight: Plane::new(size),
                 refinement: Refinement::new(size, settings.sweeps),
+                iterations: if index == finest { settings.iterations } else { settings.coarse_iterations },
             }),
         };
         sizes.iter().enumerate().map(level).collect()
     }
 
     /// Searches and refines, from the flow of the coarser level.
-    fn run(&mut self, settings: Settings, is_finest: bool, fits: &mut Fits) {
+    fn run(&mut self, settings: Settings, fits: &mut Fits) {
         let Self { from, to, u, v, work } = self;
         let Some(work) = work else { return };
         scale::slopes(from, &mut work.slope_x, &mut work.slope_y);
         let pair = Pair { from, slope_x: &work.slope_x, slope_y: &work.slope_y, to };
         search::search(&pair, &work.grid, u, v, (settings.steps, settings.near), fits);
         densify::densify(&pair, &work.grid, fits.all(), u, v, &mut work.weight);
-        let iterations = if is_finest { settings.iterations } else { settings.coarse_iterations };
-        work.refinement.run(from, to, u, v, iterations);
+        work.refinement.run(from, to, u, v, work.iterations);
     }
 }

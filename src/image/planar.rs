@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::bands::{Rows, rows_in_band};
 use super::interleave::{load_colours, store_colours};
-use super::lanes::{LANES, Lanes, Row, RowMut, SIDE_BY_SIDE, whole};
+use super::lanes::{LANES, Lanes, Row, RowMut, SIDE_BY_SIDE, are_side_by_side, whole};
 use super::{Sample, Size};
 
 /// Red, green and blue, or luma and two colour differences.
@@ -112,18 +112,14 @@ impl<const PLANES: usize> Planar<PLANES> {
         let across = Taps::inside(columns + motion[0], self.size.width);
         let down = Taps::inside(Lanes::splat(y as i32 as f32) + motion[1], self.size.height);
         let (taps_across, taps_down) = (Taps::new(across), Taps::new(down));
-        let (left, top) = (taps_across.whole.0[0], taps_down.whole.0[0]);
-        // Columns less their own, of which all are the first one's then.
-        let (apart_x, apart_y) = (taps_across.whole - SIDE_BY_SIDE, taps_down.whole);
-        // Mostly, nothing is apart.
-        let apart = (apart_x - Lanes::splat(left)).abs() + (apart_y - Lanes::splat(top)).abs();
-        if !apart.are_zeros() {
+        // Mostly, they do.
+        if !are_side_by_side(taps_across.whole, taps_down.whole) {
             return Spots { across, down, start: 0, kind: Kind::Apart };
         }
         let (across, down) = (taps_across.beyond, taps_down.beyond);
         let still = (across + down).are_zeros();
         let kind = if still { Kind::Whole } else { Kind::Together };
-        Spots { across, down, start: self.start(left, top), kind }
+        Spots { across, down, start: self.start(taps_across.whole.0[0], taps_down.whole.0[0]), kind }
     }
 
     /// Samples the first three planes at eight pixels by the cubic of Catmull and Rom, whose slope at a pixel is half the difference
