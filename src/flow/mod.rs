@@ -325,7 +325,8 @@ impl Level {
     fn run(&mut self, settings: Settings, fits: &mut Fits) {
         let Self { from, to, u, v, work } = self;
         let Some(work) = work else { return };
-        scale::slopes(from, &mut work.slope_x, &mut work.slope_y);
+        // No patch leaves the picture.
+        scale::slopes_without_border(from, &mut work.slope_x, &mut work.slope_y);
         let pair = Pair { from, slope_x: &work.slope_x, slope_y: &work.slope_y, to };
         search::search(&pair, &work.grid, u, v, (settings.steps, settings.near), fits);
         densify::densify(&pair, &work.grid, fits.all(), u, v, &mut work.weight);

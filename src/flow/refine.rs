@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::checker::{Checker, checker, pack, split, unpack};
 use super::relax::{System, relax, rows_at_once};
-use super::scale::slopes;
+use super::scale::{slopes, slopes_without_border};
 use super::warp::warp_row;
 use super::weigh::{Edges, Equations, weigh_row};
 use crate::image::Size;
@@ -33,8 +33,9 @@ impl Slopes {
         Self { x: Plane::new(size), y: Plane::new(size) }
     }
 
+    /// Without their border.
     fn of(&mut self, plane: &Plane) {
-        slopes(plane, &mut self.x, &mut self.y);
+        slopes_without_border(plane, &mut self.x, &mut self.y);
     }
 }
 
@@ -218,7 +219,7 @@ impl Refinement {
         });
         self.mean.extend_ends();
         self.change.extend_ends();
-        self.of_mean.of(&self.mean);
+        slopes(&self.mean, &mut self.of_mean.x, &mut self.of_mean.y);
         self.of_change.of(&self.change);
         self.of_x.of(&self.of_mean.x);
         self.of_y.of(&self.of_mean.y);

@@ -80,16 +80,17 @@ fn between(near: &[f32], far: &[f32], x: usize) -> f32 {
 
 /// Fills two planes of the same size with the slopes along rows and along columns, per sample.
 pub fn slopes(from: &Plane, along_x: &mut Plane, along_y: &mut Plane) {
+    slopes_without_border(from, along_x, along_y);
+    along_x.extend();
+    along_y.extend();
+}
+
+/// As [`slopes`], for who does not look at the border.
+pub fn slopes_without_border(from: &Plane, along_x: &mut Plane, along_y: &mut Plane) {
     let count = rows_in_band(from.size);
     along_x.bands_mut(count).zip(along_y.bands_mut(count)).for_each(|(mut along_x, mut along_y)| {
         slopes_inside(from, &mut along_x, &mut along_y);
-        for y in along_x.rows() {
-            along_x.extend(y);
-            along_y.extend(y);
-        }
     });
-    along_x.extend_ends();
-    along_y.extend_ends();
 }
 
 dispatched! {

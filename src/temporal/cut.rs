@@ -10,7 +10,7 @@ use ndarray::{Array2, ArrayView2, s};
 
 use super::thumbnail::{HEIGHT, Reduction, WIDTH};
 use crate::flow::{Estimator, Flow, Settings, THOROUGH};
-use crate::image::lanes::dispatched;
+use crate::image::lanes::{Lanes, dispatched};
 
 /// Above what both differences say that a scene begins.
 pub const THRESHOLD: f32 = 0.7;
@@ -181,12 +181,8 @@ impl Match {
         let part = s![area.top..area.bottom, area.left..area.right];
         let mut sums = Self::default();
         for (u, v) in u.slice(part).outer_iter().zip(v.slice(part).outer_iter()) {
-            let (mut uu, mut uv, mut vv) = (0.0_f32, 0.0, 0.0);
-            for (u, v) in u.iter().zip(v) {
-                uu += u * u;
-                uv += u * v;
-                vv += v * v;
-            }
+            let [uu, uv, vv] =
+                products(u.to_slice().zip(v.to_slice()).expect("rows of thumbnails are contiguous"));
             sums.samples += u.len() as f64;
             sums.uu += f64::from(uu);
             sums.uv += f64::from(uv);
@@ -208,6 +204,24 @@ impl Match {
     fn is_textured(&self) -> bool {
         self.uu.max(self.vv) > self.samples * TEXTURED
     }
+}
+
+/// Sums of squares of one row, of products, and of squares of another.
+fn products((u, v): (&[f32], &[f32])) -> [f32; 3] {
+    let ((us, u_rest), (vs, v_rest)) = (u.as_chunks(), v.as_chunks());
+    let (mut uu, mut uv, mut vv) = (Lanes::ZERO, Lanes::ZERO, Lanes::ZERO);
+    for (u, v) in us.iter().zip(vs).map(|(u, v)| (Lanes(*u), Lanes(*v))) {
+        uu += u * u;
+        uv += u * v;
+        vv += v * v;
+    }
+    let mut sums = [uu, uv, vv].map(Lanes::sum);
+    for (u, v) in u_rest.iter().zip(v_rest) {
+        sums[0] += u * u;
+        sums[1] += u * v;
+        sums[2] += v * v;
+    }
+    sums
 }
 
 /// The correlations of the textured blocks.

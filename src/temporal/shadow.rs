@@ -295,8 +295,8 @@ impl Shadow {
     /// Moves the past to where the frame is, and finds by how much they differ.
     fn move_past(&mut self) {
         let count = self.prepare_bands();
-        // A quarter of a large picture's pixels is enough for its noise.
-        let step = if self.size.width * self.size.height > SMALL { 2 } else { 1 };
+        // An eighth of a large picture's pixels is enough for its noise.
+        let (step, down) = if self.size.width * self.size.height > SMALL { (2, 4) } else { (1, 1) };
         let Self { past, present, moved, motion, residuals, scratch, content: [columns, rows], .. } = self;
         let [luma, colour] = residuals;
         let bands =
@@ -314,7 +314,7 @@ impl Shadow {
                 );
                 luma.extend(y);
                 colour.extend(y);
-                if rows.contains(&y) && (y - rows.start).is_multiple_of(step) {
+                if rows.contains(&y) && (y - rows.start).is_multiple_of(down) {
                     let [luma, colour] = &mut *medians;
                     for (plane, moved) in moved.planes().into_iter().take(COLOURS).enumerate() {
                         let medians = if plane == 0 { &mut *luma } else { &mut *colour };
