@@ -24,7 +24,7 @@ use crate::model::ModelError;
 use crate::temporal::{self, Look, Looking, Steadying};
 use crate::upscale::Upscaler;
 use large::Device;
-pub use large::{Place, Residency};
+pub use large::{Leaves, Place, Residency};
 use making::Making;
 use open::{expected_time, open_device, open_faces, open_upscaler};
 use planned::Ahead;
@@ -32,7 +32,7 @@ pub use planned::Planned;
 pub use threads::Threads;
 
 /// What decides which network runs, and how.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// Registry name or path of the model; `None` for no network, where sizes stay.
     pub model: Option<String>,
@@ -48,36 +48,14 @@ pub struct Settings {
     pub tile_size: usize,
     /// Context of a tile in input pixels; 0: what the model needs.
     pub tile_overlap: usize,
-    /// Bytes that a run of the network may take.
-    pub memory_limit: usize,
+    /// Bytes that a run of the network may take; `None`: 2 GiB on a processor, half of a GPU's memory.
+    pub memory_limit: Option<usize>,
     /// Steadying from frame to frame.
     pub temporal: temporal::Mode,
     /// Whether large pictures stay on the device that runs the network.
     pub residency: Residency,
     /// Faces; how networks are run and where files lie is taken from here.
     pub faces: face::Settings,
-}
-
-/// MiB that a run of the network may take. A fixed figure, so that the tiles, and with them the result, do not depend on
-/// the machine.
-pub const MEMORY_LIMIT: usize = 2048;
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            model: None,
-            factor: None,
-            options: Options::default(),
-            runtime: None,
-            beside: None,
-            tile_size: 0,
-            tile_overlap: 0,
-            memory_limit: MEMORY_LIMIT << 20,
-            temporal: temporal::Mode::default(),
-            residency: Residency::default(),
-            faces: face::Settings::default(),
-        }
-    }
 }
 
 /// How much is done for a frame, from all to least: video that does not wait gets what there is time for.
@@ -252,6 +230,8 @@ pub struct Loaded {
     pub users: Users,
     /// Why large pictures do not stay on the device, where they should and cannot.
     pub not_resident: Option<String>,
+    /// Bytes that a run may take.
+    pub memory_limit: usize,
 }
 
 impl<S: TensorSample> Enhancer<S> {
@@ -314,6 +294,11 @@ impl<S: TensorSample> Enhancer<S> {
             device: on_device,
             faces: done,
         })
+    }
+
+    /// Why pictures of these sizes leave the device that runs the network, if large ones can stay there at all.
+    pub fn leaves_device(&self, small: Size, large: Size) -> Option<Leaves> {
+        self.making().leaves_device(small, large)
     }
 
     /// The threads of its stages, for what else is done to its pictures.

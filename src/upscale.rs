@@ -76,6 +76,17 @@ pub struct Done {
     pub left_out: usize,
 }
 
+/// How often a network is run for a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// Once, on all of the picture and its colours, and nothing else is done.
+    One,
+    /// On tiles.
+    Tiles,
+    /// In passes, between resizes, on luma alone, or on what is no picture's size.
+    More,
+}
+
 /// What runs over parts of a picture take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
@@ -146,10 +157,15 @@ impl<S: Sample> Upscaler<S> {
         Parts { scale: self.scale(), window: takes_parts.then(|| self.tiler.window()) }
     }
 
-    /// Whether one run of the network, on all of the picture and its colours and nothing else, makes the one of the other.
-    pub fn is_one_run(&self, from: Size, to: Size) -> bool {
+    /// How often the network is run to make the one of the other.
+    pub fn runs(&self, from: Size, to: Size) -> Runs {
+        let input = self.network.input_size();
         let is_plain = plan(from, to, self.scale()) == [Step::Network] && self.network.channels() == 3;
-        is_plain && self.tiler.tile(from, self.network.input_size()) == from
+        match (is_plain, input) {
+            (true, _) if self.tiler.tile(from, input) == from => Runs::One,
+            (true, InputSize::Multiple(_)) if self.tiler.count(from, input) > 1 => Runs::Tiles,
+            _ => Runs::More,
+        }
     }
 
     /// As [`Self::run`] for parts of the picture, where [`Parts::window`] allows it; the rest of `to` is left alone.

@@ -396,16 +396,28 @@ fn frames_that_are_not_one_run_of_a_colour_network_are_made_on_the_host() {
         let mut settings = settings(model, Residency::Always, Mode::Balanced);
         change(&mut settings);
         let made = enhance::<u8>(&settings, sizes, |_| Controls::default());
-        made.iter().filter(|(report, _)| report.large == Place::Device).count()
+        let (small, factor): (Size, usize) = sizes;
+        let opened = Enhancer::<u8>::open(&settings).unwrap();
+        let reason = opened.leaves_device(small, small.times(factor)).map(|reason| reason.to_string());
+        (made.iter().filter(|(report, _)| report.large == Place::Device).count(), reason)
     };
+    let because = |reason: &str| (0, Some(reason.to_string()));
     let size = Size::new(67, 45);
-    for (model, factor) in [("luma-x2", 2), ("multiple4-x2", 2), ("fixed-x2", 2), ("nearest-x2", 3)] {
-        assert_eq!(count(model, (size, factor), |_| {}), 0, "{model}");
+    // Luma alone is never wanted there.
+    assert_eq!(count("luma-x2", (size, 2), |_| {}), (0, None));
+    for (model, factor, large) in
+        [("multiple4-x2", 2, "134x90"), ("fixed-x2", 2, "134x90"), ("nearest-x2", 3, "201x135")]
+    {
+        let reason = format!("one run of the network does not make {large} of 67x45");
+        assert_eq!(count(model, (size, factor), |_| {}), because(&reason), "{model}");
     }
-    assert_eq!(count("multiple4-x2", (Size::new(68, 44), 2), |_| {}), CLIP + 1);
+    assert_eq!(count("multiple4-x2", (Size::new(68, 44), 2), |_| {}), (CLIP + 1, None));
     let in_tiles = |settings: &mut Settings| (settings.tile_size, settings.tile_overlap) = (40, 4);
-    assert_eq!(count("nearest-x2", (size, 2), in_tiles), 0);
-    assert_eq!(count("nearest-x2", (size, 2), |settings| settings.memory_limit = 1 << 20), 0);
+    let tiles = because("memory-limit or tile-size has frames of 67x45 cut into tiles");
+    assert_eq!(count("nearest-x2", (size, 2), in_tiles), tiles);
+    let limited = count("nearest-x2", (size, 2), |settings| settings.memory_limit = Some(1 << 20));
+    assert_eq!(limited, because("memory-limit has no room for the past of 134x90"));
     // The processor's memory is the host's: nothing is to be gained there.
-    assert_eq!(count("nearest-x2", (size, 2), |settings| settings.residency = Residency::Auto), 0);
+    let automatic = count("nearest-x2", (size, 2), |settings| settings.residency = Residency::Auto);
+    assert_eq!(automatic, (0, None));
 }

@@ -1,17 +1,16 @@
 //! Where the large picture of a frame is made: on the host, by tiles and passes and whatever a frame takes, or
 //! kept on the device that runs the network, where only the finished frame leaves it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Settings;
 use super::making::Upscaled;
+use super::{Loaded, Settings};
 use crate::image::resample::Resampler;
 use crate::image::{Size, View, ViewMut, copy};
 use crate::infer::onnx::TensorSample;
-use crate::infer::provider::Active;
 use crate::infer::resident::{Guard, Levels, Resident};
-use crate::infer::runtime::Runtime;
 use crate::infer::{Cancel, InferError};
 use crate::model::contract::Upscaler as UpscalerFile;
 use crate::temporal::{Look, Mode, Seen, Steadying, blend};
@@ -53,6 +52,29 @@ impl Place {
     }
 }
 
+/// Why a picture leaves the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaves {
+    /// It is made by passes of the network, resizes, luma alone or a size that is fixed: the input's size, and the picture's.
+    Passes(Size, Size),
+    /// The network is run on tiles.
+    Tiles(Size),
+    /// The blend needs more memory.
+    Room(Size),
+}
+
+impl fmt::Display for Leaves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passes(small, large) => {
+                write!(f, "one run of the network does not make {large} of {small}")
+            }
+            Self::Tiles(small) => write!(f, "memory-limit or tile-size has frames of {small} cut into tiles"),
+            Self::Room(large) => write!(f, "memory-limit has no room for the past of {large}"),
+        }
+    }
+}
+
 /// The network with its large pictures on the device.
 pub(super) struct Device<S> {
     resident: Resident<S>,
@@ -64,12 +86,11 @@ pub(super) struct Device<S> {
 /// Loads the network a second time, for large pictures that stay on the device, if they are to; else nothing.
 pub(super) fn open<S: TensorSample>(
     settings: &Settings,
-    runtime: &'static Runtime,
     file: &UpscalerFile,
-    (scale, active): (usize, &Active),
+    loaded: &Loaded,
 ) -> Result<Option<Device<S>>, InferError> {
     let is_wanted = match settings.residency {
-        Residency::Auto => active.provider.is_gpu(),
+        Residency::Auto => loaded.active.provider.is_gpu(),
         Residency::Always => true,
         Residency::Never => false,
     };
@@ -78,8 +99,8 @@ pub(super) fn open<S: TensorSample>(
     }
     let guard = Guard { kept: blend::KEPT, moving: blend::GUARDED };
     let guard = (settings.temporal == Mode::Quality).then_some(guard);
-    let resident = Resident::load(runtime, file, scale, guard, &settings.options)?;
-    Ok(Some(Device { resident, resampler: Resampler::default(), memory_limit: settings.memory_limit }))
+    let resident = Resident::load(loaded.runtime, file, loaded.scale, guard, &settings.options)?;
+    Ok(Some(Device { resident, resampler: Resampler::default(), memory_limit: loaded.memory_limit }))
 }
 
 impl<S: TensorSample> Device<S> {

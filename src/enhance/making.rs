@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::large::{Device, Place, Runner};
+use super::large::{Device, Leaves, Place, Runner};
 use super::planned::{Areas, Planned};
 use super::threads::Threads;
 use super::{Effort, EnhanceError, Report, StoodIn, stand_in};
@@ -18,7 +18,7 @@ use crate::infer::onnx::TensorSample;
 use crate::infer::resident::Levels;
 use crate::temporal::reuse::Refresh;
 use crate::temporal::{Look, Steadying};
-use crate::upscale::{Done, Upscaler};
+use crate::upscale::{Done, Runs, Upscaler};
 
 /// Makes outputs, one after the other, and remembers them.
 pub struct Making<S> {
@@ -137,6 +137,16 @@ impl<S: TensorSample> Making<S> {
         Ok(Upscaled { tiles, left_out, pixels, stood_in, time: started.elapsed(), levels: None })
     }
 
+    /// Why pictures of this size leave the device, if there is one and they do.
+    pub(super) fn leaves_device(&self, small: Size, large: Size) -> Option<Leaves> {
+        let (Some(device), Some(upscaler)) = (&self.device, &self.upscaler) else { return None };
+        match upscaler.runs(small, large) {
+            Runs::More => Some(Leaves::Passes(small, large)),
+            Runs::Tiles => Some(Leaves::Tiles(small)),
+            Runs::One => (!device.has_room_for(large)).then_some(Leaves::Room(large)),
+        }
+    }
+
     /// Large pictures stay on the device where a frame is steadied and one run of the network that is set makes it, all of it.
     /// What was seen before comes along.
     pub(super) fn choose_place(
@@ -145,11 +155,9 @@ impl<S: TensorSample> Making<S> {
         small: Size,
         large: Size,
     ) -> Result<(), InferError> {
-        let (Some(device), Some(upscaler)) = (&mut self.device, &self.upscaler) else { return Ok(()) };
-        let stays = planned.effort() <= Effort::NoFaces
-            && planned.steadies_all()
-            && upscaler.is_one_run(small, large)
-            && device.has_room_for(large);
+        let leaves = self.leaves_device(small, large).is_some();
+        let Some(device) = &mut self.device else { return Ok(()) };
+        let stays = planned.effort() <= Effort::NoFaces && planned.steadies_all() && !leaves;
         let place = if stays { Place::Device } else { Place::Host };
         if place == self.place {
             return Ok(());

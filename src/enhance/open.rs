@@ -7,8 +7,9 @@ use super::{EnhanceError, Loaded, Settings};
 use crate::face::{self, Faces, Plan};
 use crate::image::{Picture, Size};
 use crate::infer::onnx::{OnnxNetwork, TensorSample};
+use crate::infer::provider::Provider;
 use crate::infer::tile::{Limits, Tiler};
-use crate::infer::{Network, runtime};
+use crate::infer::{Network, gpu_memory, runtime};
 use crate::model::contract::Upscaler as UpscalerFile;
 use crate::model::registry;
 use crate::upscale::Upscaler;
@@ -22,11 +23,12 @@ pub(super) fn open_upscaler<S: TensorSample>(
     let file = UpscalerFile::read(&path)?;
     let runtime = runtime::load(settings.runtime.as_deref(), beside)?;
     let network = OnnxNetwork::<S>::load(runtime, &file, &settings.options)?;
-    let tiler = Tiler::new(limits(settings, &file));
     let (canceller, active, users) = (network.canceller(), network.active().clone(), network.users());
+    let memory_limit = settings.memory_limit.unwrap_or_else(|| memory_limit(active.provider));
+    let tiler = Tiler::new(limits(settings, &file, memory_limit));
     let upscaler = Upscaler::new(Box::new(network), tiler);
     let (scale, model) = (upscaler.scale(), file.name.clone());
-    let loaded = Loaded { scale, model, active, runtime, canceller, users, not_resident: None };
+    let loaded = Loaded { scale, model, active, runtime, canceller, users, not_resident: None, memory_limit };
     Ok((upscaler, file, loaded))
 }
 
@@ -36,7 +38,7 @@ pub(super) fn open_device<S: TensorSample>(
     file: &UpscalerFile,
     loaded: &mut Loaded,
 ) -> Result<Option<Device<S>>, EnhanceError> {
-    match large::open(settings, loaded.runtime, file, (loaded.scale, &loaded.active)) {
+    match large::open(settings, file, loaded) {
         Err(error) if settings.residency == Residency::Auto => {
             loaded.not_resident = Some(error.to_string());
             Ok(None)
@@ -93,13 +95,33 @@ pub(super) fn expected_time<S: TensorSample>(
     Some(more.mul_f64(pixels(input) / pixels(Size::new(most, most)) * 4.0 / 3.0))
 }
 
-fn limits(settings: &Settings, file: &UpscalerFile) -> Limits {
+/// MiB that a run may take on a processor. A fixed figure, so that the tiles, and with them the result, do not depend on
+/// the machine.
+const ON_PROCESSOR: usize = 2048;
+
+/// Share of a GPU's memory that a run may take. A picture in tiles leaves the GPU, and costs more than all of its work there.
+const OF_GPU: u64 = 2;
+
+/// MiB that a run may take on a GPU of which nobody says how much it has.
+const ON_UNKNOWN_GPU: usize = 4096;
+
+/// Bytes that a run of the network may take, where nobody says.
+fn memory_limit(provider: Provider) -> usize {
+    let known = provider.is_gpu().then(gpu_memory::least).flatten();
+    match (provider.is_gpu(), known.and_then(|bytes| usize::try_from(bytes / OF_GPU).ok())) {
+        (false, _) => ON_PROCESSOR << 20,
+        (true, Some(bytes)) => bytes,
+        (true, None) => ON_UNKNOWN_GPU << 20,
+    }
+}
+
+fn limits(settings: &Settings, file: &UpscalerFile, memory_limit: usize) -> Limits {
     let overlap = match settings.tile_overlap {
         0 => file.overlap,
         pixels => pixels,
     };
     match settings.tile_size {
-        0 => Limits::by_memory(settings.memory_limit, file.memory_per_pixel, overlap),
+        0 => Limits::by_memory(memory_limit, file.memory_per_pixel, overlap),
         side => Limits { pixels: side * side, overlap },
     }
 }

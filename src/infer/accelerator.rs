@@ -114,10 +114,22 @@ const SAID: &[(&str, &str)] = &[
         "no kernel image is available",
         "this ONNX Runtime holds no code for this GPU: name another by FACESR_ONNXRUNTIME",
     ),
-    ("out of memory", "the GPU has too little memory free: see `nvidia-smi`, or lower memory-limit"),
+    ("out of memory", NO_MEMORY),
+    ("Failed to allocate memory for requested buffer", NO_MEMORY),
 ];
 
-/// The runtime's words of a provider that did not start, without its source files and in the user's words where they
+const NO_MEMORY: &str = "the GPU has too little memory free: see `nvidia-smi`, or lower memory-limit";
+
+/// How the runtime begins to say which call of NVIDIA's libraries failed, and why; a semicolon ends it.
+const CALLS: [&str; 5] =
+    ["CUDA failure ", "CUDNN failure ", "CUDNN_FE failure ", "CUBLAS failure ", "CURAND failure "];
+
+/// The runtime's words of a run that failed, on a GPU [reworded].
+pub fn of_run(provider: Provider, device: i32, reason: String) -> String {
+    if provider.is_gpu() { reworded(device, &reason) } else { reason }
+}
+
+/// The runtime's words of a provider that failed, without its source files and in the user's words where they
 /// are known.
 pub fn reworded(device: i32, reason: &str) -> String {
     if reason.contains("invalid device ordinal") {
@@ -125,6 +137,11 @@ pub fn reworded(device: i32, reason: &str) -> String {
     }
     if let Some((_, words)) = SAID.iter().find(|(said, _)| reason.contains(said)) {
         return (*words).into();
+    }
+    // It wraps a failure in others, which name functions and files.
+    if let Some(at) = CALLS.iter().filter_map(|call| reason.rfind(call)).max() {
+        let call = reason[at..].split(" ; ").next().unwrap_or_default();
+        return format!("{}, see `nvidia-smi`", call.trim());
     }
     // `FILE:LINE FUNCTION [ONNXRuntimeError] : 1 : FAIL : what counts`
     reason.rsplit_once(" : FAIL : ").map_or(reason, |(_, rest)| rest).into()

@@ -3,7 +3,7 @@
 //! around networks of 32-bit floats.
 //!
 //! ```text
-//! samples [1,H,W,C] -> Transpose -> Cast -> Mul (Add) (Cast f16) -> the network as it is
+//! samples [1,H,W,C] -> Transpose, Cast -> Mul (Add) (Cast f16) -> the network as it is
 //!   -> (Cast f32) -> Mul, Add -> Clip -> Cast -> Transpose -> samples [1,sH,sW,C]
 //!                                  or -> Floor -> levels [1,C,sH,sW], the same numbers as floats
 //!                 -> ReduceSum -> a number that is finite if and only if every value was
@@ -91,8 +91,18 @@ fn added_nodes(model: &Upscaler, bits: u32, made: Made) -> proto::Graph {
 
     let Range { black, white: top } = model.input_range;
     chain.start(INPUT);
-    chain.transpose(&[0, 3, 1, 2]);
-    chain.cast(Element::F32);
+    match made {
+        // Of samples a quarter has to be moved about.
+        Made::Samples => {
+            chain.transpose(&[0, 3, 1, 2]);
+            chain.cast(Element::F32);
+        }
+        // A GPU reads the host's memory itself, fast only from one end to the other.
+        Made::Levels => {
+            chain.cast(Element::F32);
+            chain.transpose(&[0, 3, 1, 2]);
+        }
+    }
     chain.multiply((top - black) / white);
     chain.add(black);
     chain.cast_if(model.element == Element::F16, Element::F16);

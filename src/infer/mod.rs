@@ -7,6 +7,7 @@ pub mod embedding;
 pub mod engines;
 mod fields;
 pub mod fp16;
+pub mod gpu_memory;
 pub mod graph;
 pub mod libraries;
 mod nodes;

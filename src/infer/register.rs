@@ -1,8 +1,8 @@
 //! Naming an execution provider to a session, with its settings.
 
 use ort::ep::{
-    ArbitrarilyConfigurableExecutionProvider, CPU, CUDA, ExecutionProvider, ExecutionProviderDispatch,
-    OpenVINO, TensorRT,
+    ArbitrarilyConfigurableExecutionProvider, ArenaExtendStrategy, CPU, CUDA, ExecutionProvider,
+    ExecutionProviderDispatch, OpenVINO, TensorRT,
 };
 use ort::session::builder::SessionBuilder;
 
@@ -52,6 +52,8 @@ pub(super) fn register(
         Provider::Cuda => {
             // Its default is to round products to 10 bits where the GPU can.
             let cuda = CUDA::default().with_device_id(options.device).with_tf32(false);
+            // Frames have one size. By its default each extension is twice the one before, whatever is needed.
+            let cuda = cuda.with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested);
             builder.with_execution_providers(strictly(cuda.build()))
         }
         Provider::TensorRt => {

@@ -47,7 +47,7 @@ pub struct ElementOptions {
     /// Context on every side of a tile, in pixels; 0 what the network needs [default: 0]
     #[arg(long, value_name = "PIXELS")]
     pub tile_overlap: Option<u32>,
-    /// Working memory of the network in MiB, about; larger frames are cut into tiles
+    /// Working memory of the network in MiB, about; larger frames are cut into tiles; 0 is 2048 on the processor, half of a GPU's memory [default: 0]
     #[arg(long, value_name = "MIB")]
     pub memory_limit: Option<u32>,
     /// Steadying from frame to frame: off, fast, balanced or quality [default: balanced]

@@ -168,11 +168,22 @@ fn the_runtimes_words_lose_their_source_files_and_what_is_known_is_said_plainly(
         (wrapped("CUDA failure 100: no CUDA-capable device is detected"), "nvidia-smi"),
         (wrapped("CUDA failure 209: no kernel image is available for execution"), "FACESR_ONNXRUNTIME"),
         (wrapped("CUDA failure 2: out of memory"), "memory-limit"),
+        (
+            "Non-zero status code returned while running Conv node. Status Message: /src/bfc_arena.cc:376 void* f(size_t) Failed to allocate memory for requested buffer of size 28".into(),
+            "memory-limit",
+        ),
+        (
+            "Non-zero status code returned while running Conv node. Status Message: /src/cudnn_fe_call.cc:117 g() CUDNN_FE failure 8: CUDNN_BACKEND_API_FAILED ; GPU=0 ; hostname=h ; file=/src/conv.cc ; line=8 ; expr=f();".into(),
+            "CUDNN_FE failure 8: CUDNN_BACKEND_API_FAILED, see `nvidia-smi`",
+        ),
         (wrapped("something new"), "something new"),
         ("something plain".into(), "something plain"),
     ] {
         let line = reworded(7, &said);
         assert!(line.contains(expected), "{line}");
-        assert!(!line.contains("bridge.cc") && !line.contains("FAIL"), "{line}");
+        assert!(!line.contains(".cc") && !line.contains(" FAIL ") && !line.contains("hostname"), "{line}");
+        // What is not said on a GPU stays as it is.
+        assert_eq!(of_run(Provider::Cpu, 7, said.clone()), said);
+        assert_eq!(of_run(Provider::Cuda, 7, said), line);
     }
 }

@@ -10,6 +10,7 @@ use ort::value::{DynTensor, DynTensorValueType, PrimitiveTensorElementType, Tens
 
 use crate::image::Size;
 use crate::infer::InferError;
+use crate::infer::accelerator;
 use crate::infer::onnx::{Options, Stop};
 use crate::infer::provider::{Active, Choice, Provider, choose};
 use crate::infer::runtime::Runtime;
@@ -32,9 +33,11 @@ pub(super) enum Source<'a> {
 }
 
 /// Where an output goes.
-pub(super) enum Target<'a> {
-    /// Into memory of the host.
-    Host(&'a mut DynTensor),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Into memory of the host, which the runtime keeps from run to run. Memory of ours cannot be named: where a GPU reaches it, the
+    /// runtime (1.31) has the last node write there, then copies it onto itself and fails.
+    Host,
     /// It stays where it is made.
     Device,
     /// A single number, to the host.
@@ -77,17 +80,21 @@ impl Place {
         }
     }
 
-    /// What allocates memory of the host that is moved from and to this place: of a GPU that cannot be paged out, so that it is
+    /// Memory of the host that is moved from and to this place: of a GPU that cannot be paged out, so that it is
     /// read and written without a copy between.
-    fn host_allocator(&self, session: &Session) -> ort::Result<Allocator> {
+    fn memory_of_host(&self) -> ort::Result<MemoryInfo<'static>> {
         match self.is_gpu() {
             true => {
                 let kind = (AllocatorType::Device, MemoryType::CPUOutput);
-                Allocator::new(
-                    session,
-                    MemoryInfo::new(AllocationDevice::CUDA_PINNED, self.device, kind.0, kind.1)?,
-                )
+                MemoryInfo::new(AllocationDevice::CUDA_PINNED, self.device, kind.0, kind.1)
             }
+            false => host_memory(),
+        }
+    }
+
+    fn host_allocator(&self, session: &Session) -> ort::Result<Allocator> {
+        match self.is_gpu() {
+            true => Allocator::new(session, self.memory_of_host()?),
             false => Ok(Allocator::default()),
         }
     }
@@ -102,6 +109,7 @@ pub(super) struct Graph {
     session: Arc<Shared>,
     model: String,
     active: Active,
+    device: i32,
 }
 
 impl Graph {
@@ -115,7 +123,7 @@ impl Graph {
         let attempt = |provider| start(runtime, path, bytes, provider, options, Idle::Sleep);
         let (session, active) =
             choose(options.choice, model, attempt).map_err(|err| blame_model(err, model, options))?;
-        Ok(Self { session, model: model.into(), active })
+        Ok(Self { session, model: model.into(), active, device: options.device })
     }
 
     /// As [`Self::start`] for a graph of ours, of which every node must run where the others do: a single one elsewhere would
@@ -158,6 +166,7 @@ impl Graph {
     }
 
     fn failed(&self, size: Size, reason: String) -> InferError {
+        let reason = accelerator::of_run(self.active.provider, self.device, reason);
         InferError::Run { model: self.model.clone(), size, reason }
     }
 
@@ -166,7 +175,7 @@ impl Graph {
         &self,
         (stop, place, size): (&Stop, Place, Size),
         inputs: &[(&str, Source<'_>)],
-        outputs: [(&str, Target<'_>); N],
+        outputs: [(&str, Target); N],
         moved: &mut Moved,
     ) -> Result<[DynTensor; N], InferError> {
         let failed = |reason: String| match stop.is_cancelled() {
@@ -181,18 +190,14 @@ impl Graph {
                 moved.in_bytes += bytes(tensor);
             }
         }
-        for (_, target) in &outputs {
-            moved.out_bytes += match target {
-                Target::Host(tensor) => bytes(tensor),
-                Target::Device => 0,
-                Target::Number => size_of::<f32>(),
-            };
-        }
         let ran = self.session.run(
             || stop.is_cancelled(),
             |session| run_bound(session, stop, place, inputs, outputs).map_err(|err| failed(one_line(&err))),
         );
-        ran.unwrap_or(Err(InferError::Cancelled))
+        let made = ran.unwrap_or(Err(InferError::Cancelled))?;
+        let to_host = outputs.iter().zip(&made).filter(|((_, target), _)| *target != Target::Device);
+        moved.out_bytes += to_host.map(|(_, tensor)| bytes(tensor)).sum::<usize>();
+        Ok(made)
     }
 }
 
@@ -206,7 +211,7 @@ fn run_bound<const N: usize>(
     stop: &Stop,
     place: Place,
     inputs: &[(&str, Source<'_>)],
-    outputs: [(&str, Target<'_>); N],
+    outputs: [(&str, Target); N],
 ) -> ort::Result<[DynTensor; N]> {
     let mut binding: IoBinding = session.create_binding()?;
     for (name, Source::Host(tensor) | Source::Device(tensor)) in inputs {
@@ -215,7 +220,7 @@ fn run_bound<const N: usize>(
     let names = outputs.each_ref().map(|(name, _)| name.to_string());
     for (name, target) in outputs {
         match target {
-            Target::Host(tensor) => binding.bind_output(name, tensor)?,
+            Target::Host => binding.bind_output_to_device(name, &place.memory_of_host()?)?,
             Target::Device => binding.bind_output_to_device(name, &place.memory()?)?,
             Target::Number => binding.bind_output_to_device(name, &host_memory()?)?,
         }

@@ -24,16 +24,16 @@ use graphs::Shape;
 
 use super::graph::{self, Made};
 use super::onnx::{Options, Stop, TensorSample, prepare};
-use super::provider::Active;
+use super::provider::{Active, Provider};
 use super::runtime::Runtime;
 use super::session::one_line;
 use super::{Cancel, InferError};
 use crate::image::planar::{COLOURS, Planar};
-use crate::image::{Size, View, ViewMut, view};
-use crate::model::contract::Upscaler;
+use crate::image::{Picture, Size, View, ViewMut, view};
+use crate::model::contract::{InputSize, Upscaler};
 
-/// Sides of the small picture that the blend is tried on.
-const TRIAL: Size = Size::new(16, 16);
+/// Side of the small picture that everything is tried on.
+const TRIAL: usize = 16;
 
 /// What holds back fine differences to the past, which it would blur.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,21 +65,20 @@ pub struct Resident<S> {
     _sample: PhantomData<S>,
 }
 
-/// What is there for one size: a graph, and memory of the host that it reads and writes.
+/// What is there for one size: a graph, and memory of the host that is read there.
 struct Stage {
     small: Size,
     large: Size,
     blend: Graph,
     input: DynTensor,
     maps: DynTensor,
-    finished: DynTensor,
 }
 
 impl<S: TensorSample> Resident<S> {
-    /// Loads a colour network of a factor, and tries the blend. With a guard, fine differences to the past are held back.
+    /// Loads a colour network of a factor, and tries it and the blend on a small picture. With a guard, fine differences to the past are held back.
     ///
     /// # Errors
-    /// [`InferError`] in the runtime's words; [`InferError::Provider`] too where the provider runs but a part of the blend.
+    /// [`InferError`] in the runtime's words, of the trial too; [`InferError::Provider`] where the provider runs but a part of the blend.
     pub fn load(
         runtime: &'static Runtime,
         file: &Upscaler,
@@ -93,10 +92,8 @@ impl<S: TensorSample> Resident<S> {
         let place = Place::of(network.active(), options);
         let options = place.options(options);
         let finish = Graph::start_ours(runtime, "facesr-finish", &graphs::finish(S::BITS), &options)?;
-        let shape = Shape { small: TRIAL, large: TRIAL.times(scale), bits: S::BITS, guard };
-        Graph::start_ours(runtime, "facesr-blend", &graphs::blend(&shape), &options)?;
         let stop = Arc::new(Stop::new().map_err(|err| refuse(one_line(&err)))?);
-        Ok(Self {
+        let mut resident = Self {
             runtime,
             model: file.name.clone(),
             scale,
@@ -111,7 +108,35 @@ impl<S: TensorSample> Resident<S> {
             stop,
             moved: Moved::default(),
             _sample: PhantomData,
-        })
+        };
+        // TensorRT would build an engine for it.
+        if resident.active().provider != Provider::TensorRt {
+            resident.try_out(file.input_size)?;
+        }
+        Ok(resident)
+    }
+
+    /// Makes an output, and another one of it. What loads may yet fail when it runs.
+    fn try_out(&mut self, input: InputSize) -> Result<(), InferError> {
+        let small = match input {
+            InputSize::Fixed(size) => size,
+            InputSize::Multiple(multiple) => {
+                let side = TRIAL.next_multiple_of(multiple);
+                Size::new(side, side)
+            }
+        };
+        let large = small.times(self.scale);
+        let grey = Picture::from_elem((small.height, small.width, COLOURS), S::from_f32(S::WHITE / 2.0));
+        let mut made = Picture::from_elem((large.height, large.width, COLOURS), S::zeroed());
+        for _ in 0..2 {
+            let levels = match self.upscale(grey.view()) {
+                Err(InferError::NotFinite) => self.take_in(made.view())?,
+                levels => levels?,
+            };
+            self.blend(levels, &Planar::new(small), made.view_mut())?;
+        }
+        (self.stage, self.past, self.moved) = (None, None, Moved::default());
+        Ok(())
     }
 
     /// What runs the network.
@@ -205,9 +230,9 @@ impl<S: TensorSample> Resident<S> {
             return Err(failed(&self.model, Size::of(&output.view()))("there is no output to repeat".into()));
         };
         let inputs = [(graphs::PAST, Source::Device(&past.0))];
-        let outputs = [(graphs::FINISHED, Target::Host(&mut stage.finished))];
-        finish.run((stop, *place, stage.large), &inputs, outputs, moved)?;
-        self.give(output)
+        let outputs = [(graphs::FINISHED, Target::Host)];
+        let [finished] = finish.run((stop, *place, stage.large), &inputs, outputs, moved)?;
+        self.give(&finished, output)
     }
 
     /// Blends the past into what the network made, by maps at the input's size of the motion into the past in pixels of
@@ -231,11 +256,10 @@ impl<S: TensorSample> Resident<S> {
             (graphs::PAST, Source::Device(&past.0)),
             (graphs::MAPS, Source::Host(&stage.maps)),
         ];
-        let outputs =
-            [(graphs::HISTORY, Target::Device), (graphs::FINISHED, Target::Host(&mut stage.finished))];
-        let [history, _] = stage.blend.run((stop, *place, stage.large), &inputs, outputs, moved)?;
+        let outputs = [(graphs::HISTORY, Target::Device), (graphs::FINISHED, Target::Host)];
+        let [history, finished] = stage.blend.run((stop, *place, stage.large), &inputs, outputs, moved)?;
         self.past = Some(Levels(history));
-        self.give(output)
+        self.give(&finished, output)
     }
 
     /// Hands out the history, red, green and blue in units of samples, for who goes on elsewhere. It is moved to the host.
@@ -271,13 +295,13 @@ impl<S: TensorSample> Resident<S> {
     }
 
     /// Copies the finished frame to where it is wanted; an alpha there stays.
-    fn give(&mut self, output: ViewMut<'_, S>) -> Result<(), InferError> {
+    fn give(&self, finished: &DynTensor, output: ViewMut<'_, S>) -> Result<(), InferError> {
         let size = Size::of(&output.view());
         let failed = failed(&self.model, size);
-        let finished = self.stage.as_ref().filter(|stage| stage.large == size);
-        let finished = finished.ok_or_else(|| failed("the output has another size".into()))?;
-        let (_, samples) =
-            finished.finished.try_extract_tensor::<S>().map_err(|err| failed(one_line(&err)))?;
+        let (shape, samples) = finished.try_extract_tensor::<S>().map_err(|err| failed(one_line(&err)))?;
+        if **shape != [1, size.height as i64, size.width as i64, 3] {
+            return Err(failed("the output has another size".into()));
+        }
         let picture = view(samples, size, 3, size.width * 3);
         let picture = picture.ok_or_else(|| failed("it gave no picture".into()))?;
         host::copy_by(self.options.threads, picture, output);
@@ -301,7 +325,6 @@ impl<S: TensorSample> Resident<S> {
             blend,
             input: host.host_tensor::<S>(place, &[1, small.height, small.width, 3])?,
             maps: host.host_tensor::<f32>(place, &[4, small.height, small.width])?,
-            finished: host.host_tensor::<S>(place, &[1, large.height, large.width, 3])?,
         });
         Ok(())
     }

@@ -22,16 +22,17 @@ use once_cell::sync::Lazy;
 use super::caps;
 use super::flight::Flight;
 use super::ladder::Ladder;
-use super::lane::{NOT_TAKEN, State, describe};
+use super::lane::{NOT_RESIDENT, NOT_TAKEN, State, describe};
 use super::live::{self, NO_LIGHT, TOO_SLOW};
 use super::metas;
 use super::regions;
 use super::settings::{
-    ExecutionProvider, FaceMode, FaceSource, MAX_LATENESS, MEMORY_LIMIT, Precision, SCENE_CUT_THRESHOLD,
-    Settings, TemporalMode,
+    ExecutionProvider, FaceMode, FaceSource, MAX_LATENESS, Precision, SCENE_CUT_THRESHOLD, Settings,
+    TemporalMode,
 };
 use crate::enhance::{Controls, Effort, EnhanceError};
 use crate::face::track::Track;
+use crate::image::Size;
 use crate::infer::provider::Provider;
 use crate::infer::{Cancel, InferError};
 use crate::model::registry::{self, Live};
@@ -78,8 +79,8 @@ pub struct FaceSr {
         nick = "Tile overlap", blurb = "Context on every side of a tile in input pixels; 0: what the model needs",
         builder().minimum(0).maximum(1024).default_value(0).mutable_ready())]
     #[property(name = "memory-limit", type = u32, member = memory_limit, get, set,
-        nick = "Memory limit", blurb = "Working memory of the network in MiB, about; larger frames are cut into tiles",
-        builder().minimum(64).maximum(1048576).default_value(MEMORY_LIMIT).mutable_ready())]
+        nick = "Memory limit", blurb = "Working memory of the network in MiB, about; larger frames are cut into tiles; 0: 2048 on the processor, half of a GPU's memory",
+        builder().minimum(0).maximum(1048576).default_value(0).mutable_ready())]
     #[property(name = "temporal-mode", type = TemporalMode, member = temporal_mode, get, set,
         nick = "Temporal mode", blurb = "Whether frames are steadied by what was seen before, along the motion, and how exactly the motion is found; with scale=1 and no model nothing else is done",
         builder(TemporalMode::default()).mutable_ready())]
@@ -329,8 +330,23 @@ impl FaceSr {
         let steadies = settings.temporal_mode != TemporalMode::Off;
         self.obj().set_passthrough(keeps_size && !restores && !steadies && !self.state().has_faces());
         self.state().negotiate(input, output).map_err(|err| Failure::Caps(err.to_string()))?;
+        self.tell_where(from, to);
         self.pace(&settings, input, output);
         Ok(())
+    }
+
+    /// Says why large pictures leave the device, where they do.
+    fn tell_where(&self, from: Size, to: Size) {
+        let state = self.state();
+        let leaves = state.leaves_device(from, to).map(|leaves| leaves.to_string());
+        let reason = leaves.or_else(|| state.loaded()?.not_resident.clone());
+        let line = reason.map(|reason| format!("{NOT_RESIDENT}: {reason}"));
+        if let Some(line) = &line {
+            gst::info!(CAT, imp = self, "{line}");
+        }
+        let fallbacks = &mut self.stats.lock().unwrap().fallbacks;
+        fallbacks.retain(|line| !line.starts_with(NOT_RESIDENT));
+        fallbacks.extend(line);
     }
 
     /// Prepares for video that does not wait, where it does not.

@@ -14,7 +14,7 @@ use gst_video::{VideoFrame, VideoFrameRef, VideoInfo};
 
 use super::flight::Job;
 
-use crate::enhance::{self, Controls, EnhanceError, Enhancer, Loaded, Planned, Report};
+use crate::enhance::{self, Controls, EnhanceError, Enhancer, Leaves, Loaded, Planned, Report};
 use crate::face::detect::Detection;
 use crate::face::helpers::HelperNames;
 use crate::face::track::Track;
@@ -216,7 +216,7 @@ fn no_frame() -> Failure {
 
 /// Tells the statistics what runs.
 pub fn describe(loaded: Option<&Loaded>, stats: &mut Stats) {
-    stats.fallbacks.retain(|line| !line.starts_with(NOT_TAKEN) && !line.starts_with(NOT_RESIDENT));
+    stats.fallbacks.retain(|line| !line.starts_with(NOT_TAKEN));
     let Some(loaded) = loaded else { return };
     stats.model = loaded.model.clone();
     stats.users = Some(loaded.users.clone());
@@ -225,7 +225,6 @@ pub fn describe(loaded: Option<&Loaded>, stats: &mut Stats) {
     if !loaded.active.refused.is_empty() {
         stats.fallbacks.push(format!("{NOT_TAKEN}: {}", loaded.active.why_not_others()));
     }
-    stats.fallbacks.extend(loaded.not_resident.iter().map(|reason| format!("{NOT_RESIDENT}: {reason}")));
 }
 
 impl State {
@@ -282,6 +281,15 @@ impl State {
             Self::Empty => None,
             Self::Eight(lane) => lane.enhancer.loaded(),
             Self::Sixteen(lane) => lane.enhancer.loaded(),
+        }
+    }
+
+    /// Why large pictures of this size leave the device that runs the network, if any stay there.
+    pub fn leaves_device(&self, small: Size, large: Size) -> Option<Leaves> {
+        match self {
+            Self::Empty => None,
+            Self::Eight(lane) => lane.enhancer.leaves_device(small, large),
+            Self::Sixteen(lane) => lane.enhancer.leaves_device(small, large),
         }
     }
 
@@ -379,4 +387,4 @@ impl State {
 /// How the entry of `fallbacks` begins that says why `auto` passed providers over.
 pub const NOT_TAKEN: &str = "providers not taken";
 /// How the entry begins that says why large pictures leave the device.
-const NOT_RESIDENT: &str = "large pictures are made on the host";
+pub const NOT_RESIDENT: &str = "large pictures are made on the host";

@@ -169,9 +169,6 @@ impl From<ExecutionProvider> for Choice {
     }
 }
 
-/// Default of `memory-limit`, MiB.
-pub const MEMORY_LIMIT: u32 = enhance::MEMORY_LIMIT as u32;
-
 /// Default of `scene-cut-threshold`, the detector's own.
 pub const SCENE_CUT_THRESHOLD: f64 = 0.7;
 
@@ -233,7 +230,7 @@ impl Default for Settings {
             threads: 0,
             tile_size: 0,
             tile_overlap: 0,
-            memory_limit: MEMORY_LIMIT,
+            memory_limit: 0,
             temporal_mode: TemporalMode::default(),
             temporal_strength: 1.0,
             temporal_max_history: 8,
@@ -342,7 +339,7 @@ impl Settings {
             beside,
             tile_size: self.tile_size as usize,
             tile_overlap: self.tile_overlap as usize,
-            memory_limit: self.memory_limit as usize * 1024 * 1024,
+            memory_limit: Some(self.memory_limit as usize * 1024 * 1024).filter(|&bytes| bytes > 0),
             temporal: self.temporal_mode.into(),
             residency: enhance::Residency::Auto,
             faces: face::Settings {
