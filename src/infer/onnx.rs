@@ -14,7 +14,7 @@ use super::provider::{Active, Choice, Provider, choose};
 use super::runtime::Runtime;
 use super::session::{Idle, blame_model, one_line, start, start_alone};
 use super::shared::{Shared, Users};
-use super::{Cancel, InferError, Network, TakeEach, fp16, graph, one_after_another};
+use super::{Cancel, InferError, Network, TakeEach, accelerator, fp16, graph, one_after_another};
 use crate::image::{Picture, Sample, Size, View, view};
 use crate::model::contract::{InputSize, Upscaler, whole_scale};
 
@@ -145,35 +145,46 @@ impl<S: TensorSample> OnnxNetwork<S> {
         let refuse = |reason| InferError::Model { model: name.clone(), reason };
         let spliced = prepare::<S>(model, Made::Samples, options).map_err(refuse)?;
         let planes = Some(model).filter(|_| options.precision != Precision::Fp16).and_then(Planes::of::<S>);
-        let attempt = |provider| match &planes {
-            Some(planes) if provider == Provider::Cpu => {
-                start(runtime, &model.path, &planes.file, provider, options, Idle::Sleep)
+        let network = |provider, session| -> Result<Self, String> {
+            Ok(Self {
+                session,
+                scale: model.scale.unwrap_or(0),
+                channels: model.channels,
+                input_size: model.input_size,
+                active: Active { provider, nodes: Vec::new(), refused: Vec::new() },
+                stop: Arc::new(Stop::new().map_err(|err| one_line(&err))?),
+                model: name.clone(),
+                planes: planes.clone().filter(|_| provider == Provider::Cpu),
+                scratch: Scratch::new(),
+                beside: Vec::new(),
+                receptive_radius: model.receptive_radius,
+                runtime,
+                path: model.path.clone(),
+                options: options.clone(),
+            })
+        };
+        let says_all = matches!(model.input_size, InputSize::Fixed(_)) && model.scale.is_some();
+        let attempt = |provider| {
+            let file =
+                planes.as_ref().filter(|_| provider == Provider::Cpu).map_or(&spliced, |planes| &planes.file);
+            let (session, nodes) = start(runtime, &model.path, file, provider, options, Idle::Sleep)?;
+            let mut network = network(provider, session)?;
+            // What loads on another may yet fail when it runs. On the processor that is the network's fault.
+            let tried =
+                (!says_all || provider != Provider::Cpu).then(|| network.measure_scale(model)).transpose();
+            match tried {
+                Err(InferError::Run { reason, .. }) if provider != Provider::Cpu => Err(reason),
+                tried => Ok(((network, tried), nodes)),
             }
-            _ => start(runtime, &model.path, &spliced, provider, options, Idle::Sleep),
         };
-        let (session, active) =
+        let ((mut network, tried), active) =
             choose(options.choice, &name, attempt).map_err(|err| blame_model(err, &name, options))?;
-        let planes = planes.filter(|_| active.provider == Provider::Cpu);
-        let stop = Stop::new().map_err(|err| refuse(one_line(&err)))?;
-        let mut network = Self {
-            session,
-            scale: model.scale.unwrap_or(0),
-            channels: model.channels,
-            input_size: model.input_size,
-            active,
-            stop: Arc::new(stop),
-            model: name,
-            planes,
-            scratch: Scratch::new(),
-            beside: Vec::new(),
-            receptive_radius: model.receptive_radius,
-            runtime,
-            path: model.path.clone(),
-            options: options.clone(),
-        };
-        if !(matches!(model.input_size, InputSize::Fixed(_)) && model.scale.is_some()) {
-            network.scale = network.measure_scale(model)?;
-        }
+        let tried = tried.map_err(|err| match err {
+            InferError::Run { model, reason, .. } => InferError::NotAnUpscaler { model, reason },
+            err => err,
+        })?;
+        network.scale = tried.unwrap_or(network.scale);
+        network.active = active;
         Ok(network)
     }
 
@@ -199,11 +210,7 @@ impl<S: TensorSample> OnnxNetwork<S> {
         };
         let grey = Picture::from_elem((size.height, size.width, self.channels), S::from_f32(S::WHITE / 2.0));
         let mut made = (0, 0, 0);
-        match self.run_any(grey.view(), &mut |picture, _| made = picture.dim()) {
-            Ok(()) => {}
-            Err(InferError::Run { reason, .. }) => return Err(refuse(reason)),
-            Err(err) => return Err(err),
-        }
+        self.run_any(grey.view(), &mut |picture, _| made = picture.dim())?;
         let (height, width, channels) = made;
         if channels != self.channels {
             let reason = format!("it makes {channels} channels of {}", self.channels);
@@ -302,7 +309,9 @@ impl<S: TensorSample> OnnxNetwork<S> {
     ) -> Result<(), InferError> {
         let size = Size::of(&picture);
         let stop = &self.stop;
+        let (provider, device) = (self.active.provider, self.options.device);
         let failed = failed_run(&self.model, stop, size);
+        let failed = |reason| failed(accelerator::of_run(provider, device, reason));
         let samples = picture.to_slice().ok_or_else(|| failed("the picture is not contiguous".into()))?;
         let shape = [1, size.height, size.width, picture.dim().2];
         let input = TensorRef::from_array_view((shape, samples)).map_err(|err| failed(one_line(&err)))?;
@@ -409,8 +418,8 @@ impl<S: TensorSample> Network<S> for OnnxNetwork<S> {
     }
 }
 
-/// A network of one node, to try providers on.
-const TRIAL_NETWORK: &[u8] = include_bytes!("../../models/tiny/nearest-x2.onnx");
+/// A small network with convolutions, which NVIDIA's libraries are first asked for when they come, to try providers on.
+const TRIAL_NETWORK: &[u8] = include_bytes!("../../models/tiny/compact-x2.onnx");
 
 /// Whether a provider works on this machine: runs a small network on it.
 ///

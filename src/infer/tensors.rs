@@ -13,7 +13,7 @@ use super::provider::{Active, choose};
 use super::runtime::Runtime;
 use super::session::{Idle, blame_model, one_line, start};
 use super::shared::Shared;
-use super::{Cancel, InferError};
+use super::{Cancel, InferError, accelerator};
 use crate::image::Size;
 use crate::model::onnx_file::{Element, OnnxFile, TensorInfo};
 
@@ -24,6 +24,7 @@ pub struct TensorNetwork {
     inputs: Vec<TensorInfo>,
     outputs: Vec<TensorInfo>,
     active: Active,
+    device: i32,
     stop: Arc<Stop>,
 }
 
@@ -41,7 +42,15 @@ impl TensorNetwork {
         let (session, active) =
             choose(options.choice, &model, attempt).map_err(|err| blame_model(err, &model, options))?;
         let stop = Arc::new(Stop::new().map_err(|err| refuse(one_line(&err)))?);
-        Ok(Self { session, model, inputs: file.inputs, outputs: file.outputs, active, stop })
+        Ok(Self {
+            session,
+            model,
+            inputs: file.inputs,
+            outputs: file.outputs,
+            active,
+            device: options.device,
+            stop,
+        })
     }
 
     /// Name to show: the file's without its extension.
@@ -87,9 +96,13 @@ impl TensorNetwork {
     pub fn run(&mut self, pictures: &[ArrayView4<'_, f32>]) -> Result<Vec<Vec<f32>>, InferError> {
         let size = pictures.first().map_or(Size::new(0, 0), |first| Size::new(first.dim().3, first.dim().2));
         let (model, stop) = (self.model.clone(), self.stop.clone());
+        let (provider, device) = (self.active.provider, self.device);
         let failed = |reason| match stop.is_cancelled() {
             true => InferError::Cancelled,
-            false => InferError::Run { model: model.clone(), size, reason },
+            false => {
+                let reason = accelerator::of_run(provider, device, reason);
+                InferError::Run { model: model.clone(), size, reason }
+            }
         };
         if pictures.len() != self.inputs.len() {
             return Err(failed(format!("it takes {} pictures, not {}", self.inputs.len(), pictures.len())));
