@@ -160,8 +160,8 @@ fn large_picture_in_graphs<S: TensorSample>(bencher: Bencher) {
     let mut resident = Resident::<S>::load(runtime, &file, 2, None, &options).expect("it loads");
     let (from, mut to, maps) = (scene::<S>(SMALL, 3), scene::<S>(LARGE, 3), drifting());
     bencher.bench_local(|| {
-        let levels = resident.upscale(from.view()).expect("it runs");
-        resident.blend(levels, &maps, to.view_mut()).expect("it runs");
+        let levels = resident.upscale(from.view(), None).expect("it runs");
+        resident.blend(levels, &maps).expect("it runs").give(to.view_mut()).expect("it fits");
     });
 }
 

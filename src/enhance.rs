@@ -1,5 +1,6 @@
 //! The path of a frame, one line per stage.
 
+mod finishing;
 mod large;
 mod making;
 mod open;
@@ -23,9 +24,11 @@ use crate::infer::{Cancel, InferError, runtime};
 use crate::model::ModelError;
 use crate::temporal::{self, Look, Looking, Steadying};
 use crate::upscale::Upscaler;
+use finishing::Finishing;
 use large::Device;
 pub use large::{Leaves, Place, Residency};
 use making::Making;
+pub use making::OnDevice;
 use open::{expected_time, open_device, open_faces, open_upscaler};
 use planned::Ahead;
 pub use planned::Planned;
@@ -280,9 +283,9 @@ impl<S: TensorSample> Enhancer<S> {
             place: Place::Host,
             light: None,
             steadying: Steadying::new(settings.temporal),
-            restoring,
-            fade: 1.0,
             resampler: Resampler::default(),
+            finishing: Arc::new(Mutex::new(Finishing::new(restoring))),
+            begun: Arc::default(),
         };
         let making = Arc::new(Mutex::new(making));
         Ok(Self {
@@ -412,6 +415,20 @@ impl<S: TensorSample> Maker<S> {
         output: ViewMut<'_, S>,
     ) -> Result<Report, EnhanceError> {
         self.making.lock().unwrap_or_else(PoisonError::into_inner).make(planned, input, output)
+    }
+
+    /// The first part of [`Self::make`] for an output whose large picture stays on the device. It is to be [ended](OnDevice::end), in the
+    /// same order, while the next one may be begun. `None` where it is to be made in one, once all that were begun are ended.
+    ///
+    /// # Errors
+    /// [`EnhanceError::Infer`]; the enhancer is to be reset then.
+    pub fn begin(
+        &self,
+        planned: &Planned<S>,
+        input: View<'_, S>,
+        large: Size,
+    ) -> Result<Option<OnDevice<S>>, EnhanceError> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner).begin(planned, input, large)
     }
 }
 

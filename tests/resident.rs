@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use gstfacesr::enhance::{Controls, Effort, Enhancer, Place, Report, Residency, Settings};
+use gstfacesr::enhance::{Controls, Effort, Enhancer, OnDevice, Place, Planned, Report, Residency, Settings};
 use gstfacesr::face;
 use gstfacesr::image::planar::Planar;
 use gstfacesr::image::resample::Resampler;
@@ -100,8 +100,8 @@ impl<S: TensorSample> Both<S> {
         let (mut host, mut device) = (self.picture(), self.picture());
         self.host.run(input.view(), host.view_mut()).unwrap();
         self.blend.begin(&mut host.view_mut());
-        let levels = self.device.upscale(input.view()).unwrap();
-        self.device.begin(levels, device.view_mut()).unwrap();
+        let levels = self.device.upscale(input.view(), None).unwrap();
+        self.device.begin(levels).unwrap().give(device.view_mut()).unwrap();
         [host, device]
     }
 
@@ -109,15 +109,15 @@ impl<S: TensorSample> Both<S> {
         let (mut host, mut device) = (self.picture(), self.picture());
         self.host.run(input.view(), host.view_mut()).unwrap();
         self.blend.blend(maps, &mut host.view_mut());
-        let levels = self.device.upscale(input.view()).unwrap();
-        self.device.blend(levels, maps, device.view_mut()).unwrap();
+        let levels = self.device.upscale(input.view(), None).unwrap();
+        self.device.blend(levels, maps).unwrap().give(device.view_mut()).unwrap();
         [host, device]
     }
 
     fn repeat(&mut self) -> [Picture<S>; 2] {
         let (mut host, mut device) = (self.picture(), self.picture());
         self.blend.repeat(&mut host.view_mut());
-        self.device.repeat(device.view_mut()).unwrap();
+        self.device.repeat().unwrap().give(device.view_mut()).unwrap();
         [host, device]
     }
 }
@@ -218,13 +218,13 @@ fn values_that_are_no_numbers_are_told_and_a_picture_of_the_host_takes_their_pla
     both.begin(&calm(0));
     let mut input = calm(1);
     input[(3, 4, 0)] = 255;
-    assert!(matches!(both.device.upscale(input.view()), Err(InferError::NotFinite)));
+    assert!(matches!(both.device.upscale(input.view(), None), Err(InferError::NotFinite)));
     let resampled = Resampler::default().resize(input.view(), both.large);
     let levels = both.device.take_in(resampled.view()).unwrap();
     let (mut host, mut device) = (resampled.clone(), both.picture());
     let maps = maps(size, MOTIONS[2].1, 1);
     both.blend.blend(&maps, &mut host.view_mut());
-    both.device.blend(levels, &maps, device.view_mut()).unwrap();
+    both.device.blend(levels, &maps).unwrap().give(device.view_mut()).unwrap();
     assert_same(&[host, device], "in its place");
     // The past was not lost by it.
     assert_same(&both.blend(&calm(2), &maps), "after it");
@@ -242,7 +242,7 @@ fn without_a_past_a_blend_begins_and_another_size_has_none() {
     both.device.forget();
     let alone = Both::<u8>::new(&file, size, Mode::Balanced).begin(&scene(size, 1));
     assert_eq!(both.blend(&scene(size, 1), &maps)[1], alone[1]);
-    both.device.upscale(scene(Size::new(9, 9), 0).view()).unwrap();
+    both.device.upscale(scene(Size::new(9, 9), 0).view(), None).unwrap();
     assert!(!both.device.has_past());
 }
 
@@ -253,11 +253,10 @@ fn a_cancelled_run_ends_with_its_own_error_and_the_next_one_works() {
     both.begin(&scene(size, 0));
     let canceller = both.device.canceller();
     canceller.cancel();
-    assert!(matches!(both.device.upscale(scene(size, 1).view()), Err(InferError::Cancelled)));
-    let mut output = both.picture();
-    assert!(matches!(both.device.repeat(output.view_mut()), Err(InferError::Cancelled)));
+    assert!(matches!(both.device.upscale(scene(size, 1).view(), None), Err(InferError::Cancelled)));
+    assert!(matches!(both.device.repeat(), Err(InferError::Cancelled)));
     canceller.resume();
-    both.device.upscale(scene(size, 1).view()).unwrap();
+    both.device.upscale(scene(size, 1).view(), None).unwrap();
 }
 
 /// Frames of a clip whose picture moves and has noise, and the first of a second scene.
@@ -309,6 +308,56 @@ fn enhance<S: TensorSample>(
         .collect()
 }
 
+/// As [`enhance`], with every output ended on another thread, as late as can be: when the next one was begun, or is not to be.
+fn enhance_in_parts<S: TensorSample>(
+    settings: &Settings,
+    (size, factor): (Size, usize),
+    controls: impl Fn(usize) -> Controls,
+) -> Vec<(Report, Picture<S>)> {
+    let mut enhancer = Enhancer::<S>::open(settings).unwrap();
+    enhancer.open_light(settings, "models/tiny/nearest-x2.onnx").unwrap();
+    let (large, maker) = (size.times(factor), enhancer.maker());
+    let picture = || Picture::from_elem((large.height, large.width, 3), S::MAX);
+    let (begun, to_end) = std::sync::mpsc::channel::<(_, Planned<S>, Picture<S>)>();
+    let (done, ended) = std::sync::mpsc::channel();
+    let made = done.clone();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut before: Option<(OnDevice<S>, Planned<S>, Picture<S>)> = None;
+            loop {
+                // With nothing more to come for a while, the last one is ended.
+                let next = to_end.recv_timeout(std::time::Duration::from_millis(5));
+                if let Some((begun, planned, input)) = before.take() {
+                    let mut output = Picture::from_elem((large.height, large.width, 3), S::MAX);
+                    let report = begun.end(&planned, input.view(), output.view_mut()).unwrap();
+                    done.send((report, output)).unwrap();
+                }
+                match next {
+                    Ok(next) => before = Some(next),
+                    Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+                    Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+                }
+            }
+        });
+        let frames = (0..CLIP).flat_map(|frame| std::iter::repeat_n(frame, if frame == 5 { 2 } else { 1 }));
+        for (number, frame) in frames.enumerate() {
+            let (input, mut planned) = (shot::<S>(size, frame), Planned::default());
+            enhancer.plan(input.view(), large, &controls(number), &mut planned).unwrap();
+            match maker.begin(&planned, input.view(), large).unwrap() {
+                Some(on_device) => begun.send((on_device, planned, input)).unwrap(),
+                None => {
+                    let mut output = picture();
+                    let report = maker.make(&planned, input.view(), output.view_mut()).unwrap();
+                    made.send((report, output)).unwrap();
+                }
+            }
+        }
+        drop(begun);
+    });
+    drop(made);
+    ended.iter().collect()
+}
+
 /// The same looks and the same pictures; how many frames were made on the device.
 fn check_enhancers<S: TensorSample>(
     mode: Mode,
@@ -319,6 +368,15 @@ fn check_enhancers<S: TensorSample>(
     let device = enhance::<S>(&settings(model, Residency::Always, mode), sizes, &controls);
     let host = enhance::<S>(&settings(model, Residency::Never, mode), sizes, &controls);
     assert!(host.iter().all(|(report, _)| report.large == Place::Host));
+    let parts = enhance_in_parts::<S>(&settings(model, Residency::Always, mode), sizes, &controls);
+    assert_eq!(parts.len(), device.len());
+    for (number, ((one, whole), (other, in_parts))) in device.iter().zip(&parts).enumerate() {
+        assert_eq!((one.look, one.large), (other.look, other.large), "frame {number}");
+        assert_same(
+            &[whole.clone(), in_parts.clone()],
+            &format!("{model} {mode:?} in parts, frame {number}"),
+        );
+    }
     for (number, ((here, device), (there, host))) in device.iter().zip(&host).enumerate() {
         let about = format!("{model} {mode:?} {sizes:?} frame {number}");
         assert_eq!(

@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use super::making::Upscaled;
 use super::{Loaded, Settings};
+use crate::image::planar::Planar;
 use crate::image::resample::Resampler;
 use crate::image::{Size, View, ViewMut, copy};
 use crate::infer::onnx::TensorSample;
-use crate::infer::resident::{Guard, Levels, Resident};
+use crate::infer::resident::{Finished, Guard, Levels, Resident};
 use crate::infer::{Cancel, InferError};
 use crate::model::contract::Upscaler as UpscalerFile;
 use crate::temporal::{Look, Mode, Seen, Steadying, blend};
@@ -117,10 +118,30 @@ impl<S: TensorSample> Device<S> {
         large.width * large.height <= self.memory_limit / BLEND_BYTES
     }
 
+    /// Enlarges a picture into what [`Upscaled`] holds. What was seen in it is made ready meanwhile, if it is known.
+    pub(super) fn upscale(
+        &mut self,
+        input: View<'_, S>,
+        large: Size,
+        seen: Option<&Seen>,
+    ) -> Result<Upscaled, InferError> {
+        let started = Instant::now();
+        let maps = seen.filter(|seen| matches!(seen.look, Look::Compared { .. })).map(Seen::maps);
+        let (levels, done) = self.run(input, large, maps)?;
+        let (tiles, left_out) = (done.tiles, done.left_out);
+        let (time, levels) = (started.elapsed(), Some(levels));
+        Ok(Upscaled { tiles, left_out, time, levels, ..Upscaled::default() })
+    }
+
     /// Runs the network on all of a picture, or resamples that where it gives no numbers.
-    fn run(&mut self, input: View<'_, S>, large: Size) -> Result<(Levels, Done), InferError> {
+    fn run(
+        &mut self,
+        input: View<'_, S>,
+        large: Size,
+        maps: Option<&Planar<4>>,
+    ) -> Result<(Levels, Done), InferError> {
         let pixels = input.dim().0 * input.dim().1;
-        match self.resident.upscale(input) {
+        match self.resident.upscale(input, maps) {
             Ok(levels) => Ok((levels, Done { tiles: 1, pixels, left_out: 0 })),
             Err(InferError::NotFinite) => {
                 let resampled = self.resampler.resize(input, large);
@@ -131,18 +152,11 @@ impl<S: TensorSample> Device<S> {
     }
 
     /// What [`Steadying::steady`] does.
-    pub(super) fn steady(
-        &mut self,
-        seen: &Seen,
-        levels: Option<Levels>,
-        output: &mut ViewMut<'_, S>,
-    ) -> Result<(), InferError> {
+    pub(super) fn steady(&mut self, seen: &Seen, levels: Option<Levels>) -> Result<Finished<S>, InferError> {
         match (seen.look, levels) {
-            (Look::Compared { .. }, Some(levels)) => {
-                self.resident.blend(levels, seen.maps(), output.view_mut())
-            }
-            (_, Some(levels)) => self.resident.begin(levels, output.view_mut()),
-            (_, None) => self.resident.repeat(output.view_mut()),
+            (Look::Compared { .. }, Some(levels)) => self.resident.blend(levels, seen.maps()),
+            (_, Some(levels)) => self.resident.begin(levels),
+            (_, None) => self.resident.repeat(),
         }
     }
 
@@ -180,18 +194,15 @@ impl<S: TensorSample> Runner<'_, S> {
     /// Enlarges a picture into `output`, or where it stays on the device into what [`Upscaled`] holds.
     pub(super) fn run(self, input: View<'_, S>, output: ViewMut<'_, S>) -> Result<Upscaled, InferError> {
         let started = Instant::now();
-        let (levels, done) = match self {
+        let done = match self {
             Self::Nothing => {
                 copy(input, output);
-                (None, Done::default())
+                Done::default()
             }
-            Self::Host(upscaler) => (None, upscaler.run(input, output)?),
-            Self::Device(device) => {
-                let (levels, done) = device.run(input, Size::of(&output.view()))?;
-                (Some(levels), done)
-            }
+            Self::Host(upscaler) => upscaler.run(input, output)?,
+            Self::Device(device) => return device.upscale(input, Size::of(&output.view()), None),
         };
         let (tiles, left_out) = (done.tiles, done.left_out);
-        Ok(Upscaled { tiles, left_out, time: started.elapsed(), levels, ..Upscaled::default() })
+        Ok(Upscaled { tiles, left_out, time: started.elapsed(), ..Upscaled::default() })
     }
 }

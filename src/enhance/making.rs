@@ -1,21 +1,19 @@
 //! The half of the enhancer that makes outputs, by what the other half found out about their inputs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::finishing::{Begun, Finishing, Ticket};
 use super::large::{Device, Leaves, Place, Runner};
 use super::planned::{Areas, Planned};
 use super::threads::Threads;
 use super::{Effort, EnhanceError, Report, StoodIn, stand_in};
-use crate::face::crop::{Frame, Source};
-use crate::face::{FaceReport, Restoring};
-use crate::image::luma::colours;
-use crate::image::planar::Planar;
+use crate::face::FaceReport;
 use crate::image::resample::Resampler;
-use crate::image::{Sample, Size, View, ViewMut, copy, rows, rows_mut};
+use crate::image::{Sample, Size, View, ViewMut, copy};
 use crate::infer::InferError;
 use crate::infer::onnx::TensorSample;
-use crate::infer::resident::Levels;
+use crate::infer::resident::{Finished, Levels};
 use crate::temporal::reuse::Refresh;
 use crate::temporal::{Look, Steadying};
 use crate::upscale::{Done, Runs, Upscaler};
@@ -31,35 +29,20 @@ pub struct Making<S> {
     /// For frames that have no time for the other.
     pub(super) light: Option<Upscaler<S>>,
     pub(super) steadying: Steadying,
-    pub(super) restoring: Option<Restoring>,
-    /// Share of restored faces: they fade in after frames that had no time for them.
-    pub(super) fade: f32,
     pub(super) resampler: Resampler,
+    /// Apart, for it may be at the output of the frame before.
+    pub(super) finishing: Arc<Mutex<Finishing>>,
+    /// Outputs that were begun and may not be ended.
+    pub(super) begun: Arc<Begun>,
 }
 
-/// Frames over which restored faces come back.
-const FADING: f32 = 8.0;
-
-/// The small picture as it is best known: what the large one was steadied to, where it was.
-struct BestKnown<'a, S> {
-    input: Frame<'a, S>,
-    history: Option<&'a Planar<4>>,
-}
-
-impl<S: Sample> Source for BestKnown<'_, S> {
-    fn size(&self) -> (usize, usize) {
-        self.input.size()
-    }
-
-    fn read(&self, y: usize, x: usize, to: &mut [[f32; 4]]) {
-        let Some(history) = self.history else { return self.input.read(y, x, to) };
-        let [luma, blues, reds] = [0, 1, 2].map(|plane| &history.plane(plane, y)[x..]);
-        for (to, ((&luma, &blue), &red)) in to.iter_mut().zip(luma.iter().zip(blues).zip(reds)) {
-            let [red, green, blue] =
-                colours([luma, blue, red]).map(|level| (level * (1.0 / 255.0)).clamp(0.0, 1.0));
-            *to = [red, green, blue, 0.0];
-        }
-    }
+/// An output that was made on the device, before it is where it is wanted and faces are laid over it.
+pub struct OnDevice<S> {
+    finished: Finished<S>,
+    upscaled: Upscaled,
+    blending: Duration,
+    finishing: Arc<Mutex<Finishing>>,
+    _ticket: Ticket,
 }
 
 /// What the upscaler did.
@@ -74,6 +57,52 @@ pub(super) struct Upscaled {
     pub time: Duration,
     /// The large picture, where it stays on the device.
     pub levels: Option<Levels>,
+}
+
+impl<S: TensorSample> OnDevice<S> {
+    /// Fills `output` with it, and finishes it.
+    ///
+    /// # Errors
+    /// [`EnhanceError::Infer`]; the output is unfinished then.
+    pub fn end(
+        self,
+        planned: &Planned<S>,
+        input: View<'_, S>,
+        mut output: ViewMut<'_, S>,
+    ) -> Result<Report, EnhanceError> {
+        let started = Instant::now();
+        self.finished.give(output.view_mut())?;
+        let blending = self.blending + started.elapsed();
+        let faces = lock(&self.finishing).finish(planned, input, output)?;
+        Ok(report(planned, &self.upscaled, (Place::Device, blending), faces, Size::of(&input)))
+    }
+}
+
+/// What was done for a frame.
+fn report<S: Sample>(
+    planned: &Planned<S>,
+    upscaled: &Upscaled,
+    (large, blending): (Place, Duration),
+    faces: FaceReport,
+    small: Size,
+) -> Report {
+    Report {
+        tiles: upscaled.tiles,
+        tiles_left_out: upscaled.left_out,
+        look: planned.look(),
+        faces,
+        reused: planned.reused(upscaled, small),
+        large,
+        upscale: upscaled.time,
+        looking: planned.looking(),
+        beside: planned.beside(),
+        blending,
+    }
+}
+
+/// A panic in there was the end of a frame; what it remembers is forgotten with that.
+fn lock(finishing: &Mutex<Finishing>) -> MutexGuard<'_, Finishing> {
+    finishing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<S: TensorSample> Making<S> {
@@ -166,6 +195,35 @@ impl<S: TensorSample> Making<S> {
         device.hand_over(place, &mut self.steadying, small)
     }
 
+    /// Makes what comes of an input where its large picture stays on the device; `None` where that is not so, once all that was begun
+    /// before is ended.
+    ///
+    /// # Errors
+    /// [`EnhanceError::Infer`].
+    pub(super) fn begin(
+        &mut self,
+        planned: &Planned<S>,
+        input: View<'_, S>,
+        large: Size,
+    ) -> Result<Option<OnDevice<S>>, EnhanceError> {
+        let is_made = planned.effort() < Effort::Resampled;
+        if is_made {
+            self.choose_place(planned, Size::of(&input), large)?;
+        }
+        let Some(device) = self.device.as_mut().filter(|_| is_made && self.place == Place::Device) else {
+            self.begun.wait_for_all();
+            return Ok(None);
+        };
+        let mut upscaled = match planned.look() {
+            Look::Repeated => Upscaled::default(),
+            _ => device.upscale(planned.for_network(input), large, Some(planned.seen()))?,
+        };
+        let started = Instant::now();
+        let finished = device.steady(planned.seen(), upscaled.levels.take())?;
+        let (finishing, blending) = (self.finishing.clone(), started.elapsed());
+        Ok(Some(OnDevice { finished, upscaled, blending, finishing, _ticket: self.begun.one_more() }))
+    }
+
     /// What was seen before is blended in, where the large picture is.
     fn steady(
         &mut self,
@@ -175,7 +233,9 @@ impl<S: TensorSample> Making<S> {
     ) -> Result<(), InferError> {
         let Self { threads, steadying, device, place, .. } = self;
         match device {
-            Some(device) if *place == Place::Device => device.steady(planned.seen(), levels, output),
+            Some(device) if *place == Place::Device => {
+                device.steady(planned.seen(), levels)?.give(output.view_mut())
+            }
             _ => {
                 threads.run(|| steadying.steady(planned.seen(), output));
                 Ok(())
@@ -194,61 +254,22 @@ impl<S: TensorSample> Making<S> {
         let started = Instant::now();
         self.steady(planned, upscaled.levels.take(), &mut output)?;
         let blending = started.elapsed();
-        let faces = self.restore_faces(planned, input, &mut output)?;
-        self.pass_alpha(input, output);
-        Ok(Report {
-            tiles: upscaled.tiles,
-            tiles_left_out: upscaled.left_out,
-            look: planned.look(),
-            faces,
-            reused: planned.reused(&upscaled, Size::of(&input)),
-            large: self.place,
-            upscale: upscaled.time,
-            looking: planned.looking(),
-            beside: planned.beside(),
-            blending,
-        })
+        let faces = lock(&self.finishing).finish(planned, input, output)?;
+        Ok(report(planned, &upscaled, (self.place, blending), faces, Size::of(&input)))
     }
 
     /// Forgets the past.
     pub(super) fn forget(&mut self) {
         self.steadying.forget();
         self.device.iter_mut().for_each(Device::forget);
-        self.restoring.iter_mut().for_each(Restoring::forget);
-    }
-
-    /// Faces are restored from the small picture as the past made it better, and laid over the large one that was steadied
-    /// with it.
-    fn restore_faces(
-        &mut self,
-        planned: &Planned<S>,
-        input: View<'_, S>,
-        output: &mut ViewMut<'_, S>,
-    ) -> Result<FaceReport, EnhanceError> {
-        let (Some(restoring), Some(followed)) = (&mut self.restoring, planned.followed()) else {
-            return Ok(FaceReport::default());
-        };
-        if planned.look() == Look::Repeated {
-            let restoring = restoring.lay_again(Size::of(&input), output);
-            return Ok(FaceReport { restoring, ..followed.report.clone() });
-        }
-        if planned.effort() > Effort::Full {
-            restoring.forget();
-            self.fade = 0.0;
-            return Ok(followed.report.clone());
-        }
-        self.fade = (self.fade + 1.0 / FADING).min(1.0);
-        let mut shown = planned.controls().faces;
-        shown.strength *= self.fade;
-        let source = BestKnown { input: Frame(input), history: planned.history() };
-        Ok(restoring.restore(followed, &source, output, &shown)?)
+        lock(&self.finishing).forget();
     }
 
     /// Fills `output` by a resize alone. The past is forgotten: it would not be of the frame before.
     fn resample(&mut self, input: View<'_, S>, output: ViewMut<'_, S>) -> Report {
         let started = Instant::now();
         self.forget();
-        self.fade = 0.0;
+        lock(&self.finishing).leave_out();
         match Size::of(&output.view()) {
             size if size == Size::of(&input) => copy(input, output),
             size => copy(self.resampler.resize(input, size).view(), output),
@@ -264,25 +285,6 @@ impl<S: TensorSample> Making<S> {
             looking: Duration::ZERO,
             beside: Duration::ZERO,
             blending: Duration::ZERO,
-        }
-    }
-
-    fn pass_alpha(&mut self, input: View<'_, S>, mut output: ViewMut<'_, S>) {
-        if input.dim().2 != 4 || output.dim().2 != 4 {
-            return;
-        }
-        let opaque = rows(input).all(|row| row.chunks_exact(4).all(|pixel| pixel[3] == S::MAX));
-        let alpha = (!opaque).then(|| self.resampler.resize(input, Size::of(&output.view())));
-        let mut alpha_rows = alpha.as_ref().map(|alpha| rows(alpha.view()));
-        for row in rows_mut(&mut output) {
-            let from = alpha_rows.as_mut().and_then(Iterator::next);
-            match from {
-                Some(from) => {
-                    let pixels = row.chunks_exact_mut(4).zip(from.chunks_exact(4));
-                    pixels.for_each(|(pixel, from)| pixel[3] = from[3]);
-                }
-                None => row.chunks_exact_mut(4).for_each(|pixel| pixel[3] = S::MAX),
-            }
         }
     }
 }

@@ -45,7 +45,40 @@ pub struct Guard {
 }
 
 /// A large picture on the device: floats in units of samples, `[1, 3, height, width]`.
-pub struct Levels(DynTensor);
+pub struct Levels {
+    tensor: DynTensor,
+    /// The maps that it will be blended by lie ready.
+    has_maps: bool,
+}
+
+/// A finished picture in memory of the host that the device wrote, apart from what goes on there.
+pub struct Finished<S> {
+    samples: DynTensor,
+    model: String,
+    /// The most that copy it.
+    threads: usize,
+    _sample: PhantomData<S>,
+}
+
+impl<S: TensorSample> Finished<S> {
+    /// Copies it to where it is wanted; an alpha there stays.
+    ///
+    /// # Errors
+    /// [`InferError::Run`] where that has another size.
+    pub fn give(&self, output: ViewMut<'_, S>) -> Result<(), InferError> {
+        let size = Size::of(&output.view());
+        let failed = failed(&self.model, size);
+        let (shape, samples) =
+            self.samples.try_extract_tensor::<S>().map_err(|err| failed(one_line(&err)))?;
+        if **shape != [1, size.height as i64, size.width as i64, 3] {
+            return Err(failed("the output has another size".into()));
+        }
+        let picture = view(samples, size, 3, size.width * 3);
+        let picture = picture.ok_or_else(|| failed("it gave no picture".into()))?;
+        host::copy_by(self.threads, picture, output);
+        Ok(())
+    }
+}
 
 /// A network, and the history of what became of its pictures.
 pub struct Resident<S> {
@@ -59,7 +92,7 @@ pub struct Resident<S> {
     finish: Graph,
     take_in: Option<Graph>,
     stage: Option<Stage>,
-    past: Option<Levels>,
+    past: Option<DynTensor>,
     stop: Arc<Stop>,
     moved: Moved,
     _sample: PhantomData<S>,
@@ -129,11 +162,11 @@ impl<S: TensorSample> Resident<S> {
         let grey = Picture::from_elem((small.height, small.width, COLOURS), S::from_f32(S::WHITE / 2.0));
         let mut made = Picture::from_elem((large.height, large.width, COLOURS), S::zeroed());
         for _ in 0..2 {
-            let levels = match self.upscale(grey.view()) {
+            let levels = match self.upscale(grey.view(), None) {
                 Err(InferError::NotFinite) => self.take_in(made.view())?,
                 levels => levels?,
             };
-            self.blend(levels, &Planar::new(small), made.view_mut())?;
+            self.blend(levels, &Planar::new(small))?.give(made.view_mut())?;
         }
         (self.stage, self.past, self.moved) = (None, None, Moved::default());
         Ok(())
@@ -164,21 +197,31 @@ impl<S: TensorSample> Resident<S> {
         self.past.is_some()
     }
 
-    /// Runs the network on a picture of three channels, or four of which the last is left out. What it makes stays there.
+    /// Runs the network on a picture of three channels, or four of which the last is left out. What it makes stays there. Maps that it
+    /// is to be [blended](Self::blend) by are made ready meanwhile, if they are known already.
     ///
     /// # Errors
     /// [`InferError::NotFinite`] where it made values that are no numbers, else as an upscaler's.
-    pub fn upscale(&mut self, input: View<'_, S>) -> Result<Levels, InferError> {
+    pub fn upscale(&mut self, input: View<'_, S>, maps: Option<&Planar<4>>) -> Result<Levels, InferError> {
         let small = Size::of(&input);
         self.prepare(small)?;
-        let Self { stage: Some(stage), network, stop, place, moved, .. } = self else {
+        let Self { stage: Some(stage), network, stop, place, moved, options, .. } = self else {
             return Err(InferError::Cancelled);
         };
         let failed = failed(&self.model, small);
         host::write_samples(input, &mut stage.input).map_err(&failed)?;
         let outputs = [(graph::LEVELS, Target::Device), (graph::FINITE, Target::Number)];
         let inputs = [(graph::INPUT, Source::Host(&stage.input))];
-        let [levels, finite] = network.run((stop, *place, small), &inputs, outputs, moved)?;
+        let to_maps = &mut stage.maps;
+        let [levels, finite] = std::thread::scope(|scope| {
+            // Not by `rayon`, of which a thread would wait for the device.
+            let writing = maps.map(|maps| scope.spawn(|| host::write_maps(maps, to_maps, options.threads)));
+            let made = network.run((stop, *place, small), &inputs, outputs, moved);
+            let written = writing
+                .map(|writing| writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            written.transpose().map_err(&failed)?;
+            made
+        })?;
         let &[_, channels, height, width] = &**levels.shape() else {
             return Err(failed(format!("it gave {} dimensions", levels.shape().len())));
         };
@@ -188,7 +231,10 @@ impl<S: TensorSample> Resident<S> {
             return Err(InferError::NotAnUpscaler { model: self.model.clone(), reason });
         }
         let sum = finite.try_extract_scalar::<f32>().map_err(|err| failed(one_line(&err)))?;
-        if sum.is_finite() { Ok(Levels(levels)) } else { Err(InferError::NotFinite) }
+        match sum.is_finite() {
+            true => Ok(Levels { tensor: levels, has_maps: maps.is_some() }),
+            false => Err(InferError::NotFinite),
+        }
     }
 
     /// Takes in a large picture of the host in place of what the network makes of `small`.
@@ -209,30 +255,30 @@ impl<S: TensorSample> Resident<S> {
         host::write_samples(picture, &mut taken).map_err(failed(&self.model, large))?;
         let inputs = [(graphs::TAKEN, Source::Host(&taken))];
         let [levels] = graph.run((stop, *place, large), &inputs, [(graph::LEVELS, Target::Device)], moved)?;
-        Ok(Levels(levels))
+        Ok(Levels { tensor: levels, has_maps: false })
     }
 
     /// The output is what the network made, and remembered.
     ///
     /// # Errors
-    /// [`InferError`]; the output is unfinished then.
-    pub fn begin(&mut self, levels: Levels, output: ViewMut<'_, S>) -> Result<(), InferError> {
-        self.past = Some(levels);
-        self.repeat(output)
+    /// [`InferError`] in the runtime's words.
+    pub fn begin(&mut self, levels: Levels) -> Result<Finished<S>, InferError> {
+        self.past = Some(levels.tensor);
+        self.repeat()
     }
 
     /// The last output again.
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn repeat(&mut self, output: ViewMut<'_, S>) -> Result<(), InferError> {
+    pub fn repeat(&mut self) -> Result<Finished<S>, InferError> {
         let Self { stage: Some(stage), past: Some(past), finish, stop, place, moved, .. } = self else {
-            return Err(failed(&self.model, Size::of(&output.view()))("there is no output to repeat".into()));
+            return Err(failed(&self.model, Size::new(0, 0))("there is no output to repeat".into()));
         };
-        let inputs = [(graphs::PAST, Source::Device(&past.0))];
+        let inputs = [(graphs::PAST, Source::Device(past))];
         let outputs = [(graphs::FINISHED, Target::Host)];
         let [finished] = finish.run((stop, *place, stage.large), &inputs, outputs, moved)?;
-        self.give(&finished, output)
+        Ok(self.finished(finished))
     }
 
     /// Blends the past into what the network made, by maps at the input's size of the motion into the past in pixels of
@@ -240,26 +286,28 @@ impl<S: TensorSample> Resident<S> {
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn blend(
-        &mut self,
-        levels: Levels,
-        maps: &Planar<4>,
-        output: ViewMut<'_, S>,
-    ) -> Result<(), InferError> {
+    pub fn blend(&mut self, levels: Levels, maps: &Planar<4>) -> Result<Finished<S>, InferError> {
         let Self { stage: Some(stage), past: Some(past), stop, place, moved, options, .. } = self else {
-            return self.begin(levels, output);
+            return self.begin(levels);
         };
         let failed = failed(&self.model, stage.large);
-        host::write_maps(maps, &mut stage.maps, options.threads).map_err(&failed)?;
+        if !levels.has_maps {
+            host::write_maps(maps, &mut stage.maps, options.threads).map_err(&failed)?;
+        }
         let inputs = [
-            (graph::LEVELS, Source::Device(&levels.0)),
-            (graphs::PAST, Source::Device(&past.0)),
+            (graph::LEVELS, Source::Device(&levels.tensor)),
+            (graphs::PAST, Source::Device(past)),
             (graphs::MAPS, Source::Host(&stage.maps)),
         ];
         let outputs = [(graphs::HISTORY, Target::Device), (graphs::FINISHED, Target::Host)];
         let [history, finished] = stage.blend.run((stop, *place, stage.large), &inputs, outputs, moved)?;
-        self.past = Some(Levels(history));
-        self.give(&finished, output)
+        self.past = Some(history);
+        Ok(self.finished(finished))
+    }
+
+    fn finished(&self, samples: DynTensor) -> Finished<S> {
+        let (model, threads) = (self.model.clone(), self.options.threads);
+        Finished { samples, model, threads, _sample: PhantomData }
     }
 
     /// Hands out the history, red, green and blue in units of samples, for who goes on elsewhere. It is moved to the host.
@@ -269,7 +317,7 @@ impl<S: TensorSample> Resident<S> {
     pub fn take_past(&mut self) -> Result<Option<Planar<COLOURS>>, InferError> {
         let (Some(past), Some(stage)) = (self.past.take(), &self.stage) else { return Ok(None) };
         let failed = failed(&self.model, stage.large);
-        let on_host = past.0.to(AllocationDevice::CPU, 0).map_err(|err| failed(one_line(&err)))?;
+        let on_host = past.to(AllocationDevice::CPU, 0).map_err(|err| failed(one_line(&err)))?;
         let (_, levels) = on_host.try_extract_tensor::<f32>().map_err(|err| failed(one_line(&err)))?;
         self.moved.out_bytes += size_of_val(levels);
         Ok(Some(host::planar(levels, stage.large)))
@@ -290,21 +338,7 @@ impl<S: TensorSample> Resident<S> {
         self.moved.in_bytes += size_of_val(levels.as_slice());
         let tensor = Tensor::from_array(([1, 3, large.height, large.width], levels));
         let tensor = tensor.map_err(|err| failed(&self.model, large)(one_line(&err)))?;
-        self.past = Some(Levels(tensor.upcast()));
-        Ok(())
-    }
-
-    /// Copies the finished frame to where it is wanted; an alpha there stays.
-    fn give(&self, finished: &DynTensor, output: ViewMut<'_, S>) -> Result<(), InferError> {
-        let size = Size::of(&output.view());
-        let failed = failed(&self.model, size);
-        let (shape, samples) = finished.try_extract_tensor::<S>().map_err(|err| failed(one_line(&err)))?;
-        if **shape != [1, size.height as i64, size.width as i64, 3] {
-            return Err(failed("the output has another size".into()));
-        }
-        let picture = view(samples, size, 3, size.width * 3);
-        let picture = picture.ok_or_else(|| failed("it gave no picture".into()))?;
-        host::copy_by(self.options.threads, picture, output);
+        self.past = Some(tensor.upcast());
         Ok(())
     }
 

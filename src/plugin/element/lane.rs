@@ -14,7 +14,7 @@ use gst_video::{VideoFrame, VideoFrameRef, VideoInfo};
 
 use super::flight::Job;
 
-use crate::enhance::{self, Controls, EnhanceError, Enhancer, Leaves, Loaded, Planned, Report};
+use crate::enhance::{self, Controls, EnhanceError, Enhancer, Leaves, Loaded, OnDevice, Planned, Report};
 use crate::face::detect::Detection;
 use crate::face::helpers::HelperNames;
 use crate::face::track::Track;
@@ -169,20 +169,36 @@ impl<S: TensorSample> Lane<S> {
         let reading = started.elapsed();
         self.enhancer.plan(picture.view(), *large, controls, &mut planned)?;
         let (maker, to, spare) = (self.enhancer.maker(), to.clone(), self.spare.clone());
-        let planning = begun.elapsed();
+        let (large, planning) = (*large, begun.elapsed());
         Ok(Box::new(move || {
-            let begun = Instant::now();
-            let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
-            let made = write(&mut to, &mut output.as_mut_video_frame_ref(), |out| {
-                maker.make(&planned, picture.view(), out)
-            });
-            let done = made.map(|(report, writing)| {
-                // Without the time between its two halves.
-                Passed { report, reading, writing, whole: planning + begun.elapsed() }
-            });
-            let faces = planned.followed().map(|followed| followed.tracks.clone()).unwrap_or_default();
-            spare.lock().unwrap_or_else(PoisonError::into_inner).push((picture, planned));
-            Landed { output, done, faces }
+            let started = Instant::now();
+            let begun = maker.begin(&planned, picture.view(), large);
+            let beginning = started.elapsed();
+            let end = move |begun: Result<Option<OnDevice<S>>, EnhanceError>| {
+                let started = Instant::now();
+                let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
+                let make = |out: ViewMut<'_, S>| match begun? {
+                    Some(begun) => begun.end(&planned, picture.view(), out),
+                    None => maker.make(&planned, picture.view(), out),
+                };
+                let made = write(&mut to, &mut output.as_mut_video_frame_ref(), make);
+                let done = made.map(|(report, writing)| {
+                    // Without the time between its parts.
+                    let whole = planning + beginning + started.elapsed();
+                    Passed { report, reading, writing, whole }
+                });
+                let faces = planned.followed().map(|followed| followed.tracks.clone()).unwrap_or_default();
+                spare.lock().unwrap_or_else(PoisonError::into_inner).push((picture, planned));
+                Landed { output, done, faces }
+            };
+            match begun {
+                Ok(Some(_)) => Box::new(move || end(begun)),
+                // What is made on the host is so before the next one is begun.
+                begun => {
+                    let landed = end(begun);
+                    Box::new(move || landed)
+                }
+            }
         }))
     }
 

@@ -12,7 +12,7 @@ use gst_base::prelude::*;
 
 use super::FaceSr;
 use crate::enhance::Effort;
-use crate::plugin::element::flight::Flight;
+use crate::plugin::element::flight::{Flight, Rest};
 use crate::plugin::element::lane::Landed;
 use crate::plugin::messages::Failure;
 
@@ -61,7 +61,10 @@ impl FaceSr {
             Err(failure) => return self.account(Err(failure), controls.effort, &input),
         };
         let effort = controls.effort;
-        let job = move || Arrived { landed: job(), input, effort };
+        let job = move || -> Rest<Arrived> {
+            let rest = job();
+            Box::new(move || Arrived { landed: rest(), input, effort })
+        };
         let flight = self.flight.lock().unwrap().take();
         let mut flight = flight.map_or_else(Flight::start, Ok).map_err(|error| {
             self.fail(Failure::Frame(format!("frames cannot be in flight, there is no thread: {error}")));
