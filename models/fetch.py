@@ -41,10 +41,17 @@ WORK_PREFIX = ".fetch-"
 WHEEL_PYTHON = "3.11"
 
 # A folder of the cache for each kind of item; networks go to `models`.
-FOLDERS = {"runtime": "runtime", "openvino": "runtime/openvino", "openvino-runtime": "openvino", "media": "media"}
+FOLDERS = {
+    "runtime": "runtime",
+    "openvino": "runtime/openvino",
+    "openvino-runtime": "openvino",
+    # Not `cuda`, where the element looks: without NVIDIA's libraries this one is for tests alone.
+    "cuda-runtime": "cuda-runtime",
+    "media": "media",
+}
 
 # Kinds that are libraries.
-RUNTIMES = ("runtime", "openvino", "openvino-runtime")
+RUNTIMES = ("runtime", "openvino", "openvino-runtime", "cuda-runtime")
 
 
 class FetchError(Exception):

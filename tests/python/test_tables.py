@@ -30,6 +30,11 @@ class Tables(unittest.TestCase):
             for member in item.members.values():
                 self.assertEqual(set(item.package_row["machines"]), set(member["sha256"]), item.name)
 
+    def test_the_runtime_for_gpus_is_the_one_that_tests_try_without_one(self):
+        item = support.TABLE["cuda-runtime"]
+        pin = f"{item.package}=={item.version} --hash=sha256:{item.package_row['machines']['x86_64']['wheel']}"
+        self.assertIn(pin, (support.MODELS.parent / "packaging/cuda-requirements.txt").read_text().splitlines())
+
     def test_every_sidecar_belongs_to_a_row(self):
         names = {path.name[: -len(".onnx.modelinfo")] for path in support.MODELS.glob("*.modelinfo")}
         self.assertEqual(names, {item.name for item in support.NETWORKS})
