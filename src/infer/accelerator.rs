@@ -121,8 +121,14 @@ const SAID: &[(&str, &str)] = &[
 const NO_MEMORY: &str = "the GPU has too little memory free: see `nvidia-smi`, or lower memory-limit";
 
 /// How the runtime begins to say which call of NVIDIA's libraries failed, and why; a semicolon ends it.
-const CALLS: [&str; 5] =
-    ["CUDA failure ", "CUDNN failure ", "CUDNN_FE failure ", "CUBLAS failure ", "CURAND failure "];
+const CALLS: [&str; 6] = [
+    "CUDA failure ",
+    "CUDA error ",
+    "CUDNN failure ",
+    "CUDNN_FE failure ",
+    "CUBLAS failure ",
+    "CURAND failure ",
+];
 
 /// The runtime's words of a run that failed, on a GPU [reworded].
 pub fn of_run(provider: Provider, device: i32, reason: String) -> String {

@@ -237,7 +237,7 @@ class Provider(unittest.TestCase):
             ({"FAIL": "cublasSgeam:1"}, "CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED, see `nvidia-smi`"),
             ({"FAIL": "cudaMemcpyAsync:1"}, "CUDA failure 1: invalid argument, see `nvidia-smi`"),
             ({"FAIL": "cudaStreamSynchronize:1:719"}, "CUDA failure 719: unspecified launch failure, see `nvidia-smi`"),
-            ({"FAIL": "cudaLaunchKernel:1"}, "unspecified launch failure"),
+            ({"FAIL": "cudaLaunchKernel:1"}, "CUDA error cudaErrorLaunchFailure:unspecified launch failure, see `nvidia-smi`"),
         ):
             with self.subTest(settings=settings):
                 said = self.doctor(**settings)
@@ -323,9 +323,14 @@ class Provider(unittest.TestCase):
                 self.assertNotIn("onnxruntime_src", stream.output)
 
     def test_a_call_that_fails_in_the_middle_of_a_stream_ends_it_with_one_line(self):
-        for call, expected in (("cudnnBackendExecute:500", "CUDNN_FE failure"), ("cudaStreamSynchronize:300:719", "CUDA failure 719")):
-            with self.subTest(call=call):
-                stream = self.stream(SMALL, 40, STEADIED, FAIL=call)
+        calls = (
+            ("cudnnBackendExecute:500", "CUDNN_FE failure"),
+            ("cudaStreamSynchronize:300:719", "CUDA failure 719"),
+            ("cudaLaunchKernel:3000", "CUDA (failure|error) "),
+        )
+        for (call, expected), flying in itertools.product(calls, (0, 1, 3)):
+            with self.subTest(call=call, flying=flying):
+                stream = self.stream(SMALL, 40, f"{STEADIED} frames-in-flight={flying}", FAIL=call)
                 self.assertTrue(stream.said, "it failed before the first frame")
                 (error,) = stream.errors
                 self.assertRegex(error, f"^model [a-z0-9-]+ failed on a picture of [0-9x]+: {expected}.*, see `nvidia-smi`$")

@@ -176,6 +176,10 @@ fn the_runtimes_words_lose_their_source_files_and_what_is_known_is_said_plainly(
             "Non-zero status code returned while running Conv node. Status Message: /src/cudnn_fe_call.cc:117 g() CUDNN_FE failure 8: CUDNN_BACKEND_API_FAILED ; GPU=0 ; hostname=h ; file=/src/conv.cc ; line=8 ; expr=f();".into(),
             "CUDNN_FE failure 8: CUDNN_BACKEND_API_FAILED, see `nvidia-smi`",
         ),
+        (
+            "Non-zero status code returned while running Add node. Name:'f/8' Status Message: CUDA error cudaErrorLaunchFailure:unspecified launch failure".into(),
+            "CUDA error cudaErrorLaunchFailure:unspecified launch failure, see `nvidia-smi`",
+        ),
         (wrapped("something new"), "something new"),
         ("something plain".into(), "something plain"),
     ] {

@@ -83,7 +83,10 @@ impl FaceSr {
         *self.flight.lock().unwrap() = Some(flight);
         let Some(Arrived { landed, input, effort }) = arrived else { return Ok(None) };
         let mut output = landed.output.into_buffer();
-        self.account(landed.done, effort, &input)?;
+        self.account(landed.done, effort, &input).inspect_err(|_| {
+            // Those behind were made of its past, and would fail in the same words.
+            self.discard();
+        })?;
         if let Some(output) = output.get_mut() {
             self.attach_faces(&landed.faces, output);
         }
