@@ -2,6 +2,8 @@
 //! the processor is the device here.
 
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use gstfacesr::enhance::{Controls, Effort, Enhancer, OnDevice, Place, Planned, Report, Residency, Settings};
 use gstfacesr::face;
@@ -287,21 +289,29 @@ fn settings(model: &str, residency: Residency, temporal: Mode) -> Settings {
     }
 }
 
-/// Runs a clip, one frame of it twice, with what `controls` says of each frame.
+fn opened<S: TensorSample>(settings: &Settings) -> Enhancer<S> {
+    let mut enhancer = Enhancer::open(settings).unwrap();
+    enhancer.open_light(settings, "models/tiny/nearest-x2.onnx").unwrap();
+    enhancer
+}
+
+/// The frames of a clip with their numbers, one of them twice.
+fn clip<S: Sample>(size: Size) -> impl Iterator<Item = (usize, Picture<S>)> {
+    let frames = (0..CLIP).flat_map(|frame| std::iter::repeat_n(frame, if frame == 5 { 2 } else { 1 }));
+    frames.map(move |frame| shot(size, frame)).enumerate()
+}
+
+/// Runs a clip with what `controls` says of each frame.
 fn enhance<S: TensorSample>(
     settings: &Settings,
     (size, factor): (Size, usize),
     controls: impl Fn(usize) -> Controls,
 ) -> Vec<(Report, Picture<S>)> {
-    let mut enhancer = Enhancer::<S>::open(settings).unwrap();
-    enhancer.open_light(settings, "models/tiny/nearest-x2.onnx").unwrap();
+    let mut enhancer = opened::<S>(settings);
     let large = size.times(factor);
-    let frames = (0..CLIP).flat_map(|frame| std::iter::repeat_n(frame, if frame == 5 { 2 } else { 1 }));
-    frames
-        .enumerate()
-        .map(|(number, frame)| {
+    clip::<S>(size)
+        .map(|(number, input)| {
             let mut output = Picture::from_elem((large.height, large.width, 3), S::MAX);
-            let input = shot::<S>(size, frame);
             let report = enhancer.process(input.view(), output.view_mut(), &controls(number)).unwrap();
             (report, output)
         })
@@ -314,34 +324,32 @@ fn enhance_in_parts<S: TensorSample>(
     (size, factor): (Size, usize),
     controls: impl Fn(usize) -> Controls,
 ) -> Vec<(Report, Picture<S>)> {
-    let mut enhancer = Enhancer::<S>::open(settings).unwrap();
-    enhancer.open_light(settings, "models/tiny/nearest-x2.onnx").unwrap();
+    let mut enhancer = opened::<S>(settings);
     let (large, maker) = (size.times(factor), enhancer.maker());
-    let picture = || Picture::from_elem((large.height, large.width, 3), S::MAX);
-    let (begun, to_end) = std::sync::mpsc::channel::<(_, Planned<S>, Picture<S>)>();
-    let (done, ended) = std::sync::mpsc::channel();
+    let picture = move || Picture::from_elem((large.height, large.width, 3), S::MAX);
+    let (begun, to_end) = channel::<(_, Planned<S>, Picture<S>)>();
+    let (done, ended) = channel();
     let made = done.clone();
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let mut before: Option<(OnDevice<S>, Planned<S>, Picture<S>)> = None;
             loop {
                 // With nothing more to come for a while, the last one is ended.
-                let next = to_end.recv_timeout(std::time::Duration::from_millis(5));
+                let next = to_end.recv_timeout(Duration::from_millis(5));
                 if let Some((begun, planned, input)) = before.take() {
-                    let mut output = Picture::from_elem((large.height, large.width, 3), S::MAX);
+                    let mut output = picture();
                     let report = begun.end(&planned, input.view(), output.view_mut()).unwrap();
                     done.send((report, output)).unwrap();
                 }
                 match next {
                     Ok(next) => before = Some(next),
-                    Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
-                    Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
         });
-        let frames = (0..CLIP).flat_map(|frame| std::iter::repeat_n(frame, if frame == 5 { 2 } else { 1 }));
-        for (number, frame) in frames.enumerate() {
-            let (input, mut planned) = (shot::<S>(size, frame), Planned::default());
+        for (number, input) in clip::<S>(size) {
+            let mut planned = Planned::default();
             enhancer.plan(input.view(), large, &controls(number), &mut planned).unwrap();
             match maker.begin(&planned, input.view(), large).unwrap() {
                 Some(on_device) => begun.send((on_device, planned, input)).unwrap(),

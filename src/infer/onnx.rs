@@ -201,13 +201,7 @@ impl<S: TensorSample> OnnxNetwork<S> {
     /// The factor as a small grey picture shows it.
     fn measure_scale(&mut self, model: &Upscaler) -> Result<usize, InferError> {
         let refuse = |reason| InferError::NotAnUpscaler { model: model.name.clone(), reason };
-        let size = match model.input_size {
-            InputSize::Multiple(multiple) => {
-                let side = TRIAL.next_multiple_of(multiple);
-                Size::new(side, side)
-            }
-            InputSize::Fixed(size) => size,
-        };
+        let size = model.input_size.for_trial(TRIAL);
         let grey = Picture::from_elem((size.height, size.width, self.channels), S::from_f32(S::WHITE / 2.0));
         let mut made = (0, 0, 0);
         self.run_any(grey.view(), &mut |picture, _| made = picture.dim())?;

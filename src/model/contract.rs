@@ -27,6 +27,19 @@ pub enum InputSize {
     Fixed(Size),
 }
 
+impl InputSize {
+    /// A size to try a network with: a square of about this side where it takes any.
+    pub fn for_trial(self, side: usize) -> Size {
+        match self {
+            Self::Fixed(size) => size,
+            Self::Multiple(multiple) => {
+                let side = side.next_multiple_of(multiple);
+                Size::new(side, side)
+            }
+        }
+    }
+}
+
 /// An upscaler's file, found to fit.
 #[derive(Clone, Debug)]
 pub struct Upscaler {

@@ -151,13 +151,7 @@ impl<S: TensorSample> Resident<S> {
 
     /// Makes an output, and another one of it. What loads may yet fail when it runs.
     fn try_out(&mut self, input: InputSize) -> Result<(), InferError> {
-        let small = match input {
-            InputSize::Fixed(size) => size,
-            InputSize::Multiple(multiple) => {
-                let side = TRIAL.next_multiple_of(multiple);
-                Size::new(side, side)
-            }
-        };
+        let small = input.for_trial(TRIAL);
         let large = small.times(self.scale);
         let grey = Picture::from_elem((small.height, small.width, COLOURS), S::from_f32(S::WHITE / 2.0));
         let mut made = Picture::from_elem((large.height, large.width, COLOURS), S::zeroed());
