@@ -13,7 +13,7 @@ PLUGIN_DIR := target/release/plugin
 export FACESR_CACHE_DIR := $(CACHE)
 
 .DELETE_ON_ERROR:
-.PHONY: help system setup models runtime openvino cuda metrics build demo test test-build test-providers test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live bars-reuse bars-openvino profile train-face train-live train-check eval-models doctor clean
+.PHONY: help system setup models runtime openvino cuda metrics build kernels demo test test-build test-providers test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live bars-reuse bars-openvino profile train-face train-live train-check eval-models doctor clean
 
 help:
 	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
@@ -116,11 +116,17 @@ test-build: system
 	@mkdir -p $(PLUGIN_DIR)
 	@cp target/release/deps/libgstfacesr.so $(PLUGIN_DIR)/
 
-# OpenVINO as a plugin beside a runtime of its own, and as a runtime built for it, and the CUDA provider, which tests run with a stand-in
-# for NVIDIA's libraries (256 MB to fetch, 313 on disk): what `auto` takes on this machine stays as it is.
+# OpenVINO as a plugin beside a runtime of its own, and as a runtime built for it, the CUDA provider, which tests run with a stand-in
+# for NVIDIA's libraries (256 MB to fetch, 313 on disk), and the compiler of kernels: what `auto` takes on this machine stays as it is.
 test-providers: system
 	@$(MAKE) --no-print-directory $(VENV)/ready
-	@case $$(uname -m) in x86_64) $(PYTHON) models/fetch.py --cache "$(CACHE)/providers" --only runtime openvino openvino-runtime cuda-runtime ;; esac
+	@case $$(uname -m) in x86_64) $(PYTHON) models/fetch.py --cache "$(CACHE)/providers" --only runtime openvino openvino-runtime cuda-runtime nvrtc ;; esac
+
+# What runs on GPUs between the runtime's own kernels, compiled anew. It lies in the source tree, so only who changes it needs this.
+kernels: system
+	@$(MAKE) --no-print-directory $(VENV)/ready
+	@$(PYTHON) models/fetch.py --cache "$(CACHE)/providers" --only nvrtc
+	$(PYTHON) scripts/kernels.py "$(CACHE)/providers/nvrtc"
 
 test-rust: setup metrics test-providers test-build
 	@# Examples are compiled by `make lint`, and built by what runs them.

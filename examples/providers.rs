@@ -3,11 +3,13 @@
 //!
 //!     providers nodes   MODEL PROVIDER
 //!     providers compare MODEL WIDTHxHEIGHT ROUNDS PROVIDER PROVIDER [FRAMES]
+//!     providers blend   WIDTHxHEIGHT FACTOR BITS MODE [DEVICE]
 //!     providers element MODEL WIDTHxHEIGHT FRAMES PROVIDER FACES [FRAMES-OF-FACES] [NAME=VALUE...]
 //!
 //! PROVIDER is `cpu` or `cuda:fp16`. FRAMES is a file of pictures of three bytes a pixel in the size given, of which one
 //! after the other is taken; FRAMES-OF-FACES the same in 176x144, each with a face, of which so many are laid over the
-//! picture. `compare` runs bare sessions in turn, `element` the whole element and a bare session of its network, the
+//! picture. `blend` holds our own kernels to the standard operators on the processor, in levels, and to their time on the GPU, with
+//! temporal mode `balanced` or `quality`; the size is of the input. `compare` runs bare sessions in turn, `element` the whole element and a bare session of its network, the
 //! first frame of each not counted: first frame by frame, each waited for (`ms`), then as they come, one looked at while another is
 //! made (`flowing_ms`, and `ratio` to the bare session).
 
@@ -25,9 +27,11 @@ use gstfacesr::image::{Picture, Size, view};
 use gstfacesr::infer::Network;
 use gstfacesr::infer::onnx::{OnnxNetwork, Options};
 use gstfacesr::infer::provider::Choice;
+use gstfacesr::infer::resident::{self, Case, Guard};
 use gstfacesr::infer::runtime;
 use gstfacesr::model::contract::Upscaler;
 use gstfacesr::model::registry;
+use gstfacesr::temporal::blend::{GUARDED, KEPT};
 
 #[path = "common/named.rs"]
 mod named;
@@ -61,6 +65,10 @@ fn run() -> Result<Value> {
         ["compare", model, size, rounds, a, b, ref frames @ ..] => {
             compare(model, parse_size(size)?, rounds.parse()?, [a, b], frames.first().copied())
         }
+        ["blend", size, factor, bits, mode, ref device @ ..] => {
+            let device = device.first().map_or(Ok(0), |device| device.parse())?;
+            blend(parse_size(size)?, factor.parse()?, bits.parse()?, mode, device)
+        }
         ["element", model, size, frames, provider, faces, ref rest @ ..] => {
             let (properties, files): (Vec<&str>, Vec<&str>) =
                 rest.iter().partition(|word| word.contains('='));
@@ -87,6 +95,22 @@ fn nodes(model: &str, provider: &str) -> Result<Value> {
     let network = load(model, provider)?;
     let nodes: BTreeMap<_, _> = network.active().nodes.iter().cloned().collect();
     Ok(json!({ "describe": network.active().describe(), "nodes": nodes }))
+}
+
+fn blend(small: Size, scale: usize, bits: u32, mode: &str, device: i32) -> Result<Value> {
+    let guard = match mode {
+        "balanced" => None,
+        "quality" => Some(Guard { kept: KEPT, moving: GUARDED }),
+        _ => return Err("a mode is balanced or quality".into()),
+    };
+    let options = Options { device, ..Options::default() };
+    let compared =
+        resident::compare(runtime::load(None, None)?, &options, &Case { small, scale, bits, guard })?;
+    Ok(json!({
+        "worst": compared.worst,
+        "kernels_ms": ms(compared.kernels),
+        "operators_ms": ms(compared.operators),
+    }))
 }
 
 /// Waves, edges and a little that changes from frame to frame.

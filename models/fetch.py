@@ -47,11 +47,12 @@ FOLDERS = {
     "openvino-runtime": "openvino",
     # Not `cuda`, where the element looks: without NVIDIA's libraries this one is for tests alone.
     "cuda-runtime": "cuda-runtime",
+    "nvrtc": "nvrtc",
     "media": "media",
 }
 
 # Kinds that are libraries.
-RUNTIMES = ("runtime", "openvino", "openvino-runtime", "cuda-runtime")
+RUNTIMES = ("runtime", "openvino", "openvino-runtime", "cuda-runtime", "nvrtc")
 
 
 class FetchError(Exception):

@@ -233,6 +233,8 @@ pub struct Loaded {
     pub users: Users,
     /// Why large pictures do not stay on the device, where they should and cannot.
     pub not_resident: Option<String>,
+    /// Why those that stay there are blended more slowly than they could be, if they are.
+    pub slow_blend: Option<String>,
     /// Bytes that a run may take.
     pub memory_limit: usize,
 }

@@ -21,6 +21,9 @@ use crate::upscale::{Done, Upscaler};
 /// the new picture and eight sums of three colours, and seventeen numbers that say where the past is read.
 const BLEND_BYTES: usize = 196;
 
+/// The same of the blend by kernels: two histories, the new picture and a difference of three colours, and two finished pictures.
+const KERNEL_BYTES: usize = 60;
+
 /// Whether large pictures stay on the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Residency {
@@ -115,7 +118,13 @@ impl<S: TensorSample> Device<S> {
 
     /// Whether a picture of this size may be blended here.
     pub(super) fn has_room_for(&self, large: Size) -> bool {
-        large.width * large.height <= self.memory_limit / BLEND_BYTES
+        let bytes = if self.resident.has_kernels() { KERNEL_BYTES } else { BLEND_BYTES };
+        large.width * large.height <= self.memory_limit / bytes
+    }
+
+    /// Why the blend takes longer than it could, if it does.
+    pub(super) fn why_no_kernels(&self) -> Option<&str> {
+        self.resident.why_no_kernels()
     }
 
     /// Enlarges a picture into what [`Upscaled`] holds. What was seen in it is made ready meanwhile, if it is known.

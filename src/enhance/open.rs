@@ -28,7 +28,17 @@ pub(super) fn open_upscaler<S: TensorSample>(
     let tiler = Tiler::new(limits(settings, &file, memory_limit));
     let upscaler = Upscaler::new(Box::new(network), tiler);
     let (scale, model) = (upscaler.scale(), file.name.clone());
-    let loaded = Loaded { scale, model, active, runtime, canceller, users, not_resident: None, memory_limit };
+    let loaded = Loaded {
+        scale,
+        model,
+        active,
+        runtime,
+        canceller,
+        users,
+        not_resident: None,
+        slow_blend: None,
+        memory_limit,
+    };
     Ok((upscaler, file, loaded))
 }
 
@@ -43,7 +53,11 @@ pub(super) fn open_device<S: TensorSample>(
             loaded.not_resident = Some(error.to_string());
             Ok(None)
         }
-        opened => Ok(opened?),
+        opened => {
+            let device = opened?;
+            loaded.slow_blend = device.as_ref().and_then(Device::why_no_kernels).map(String::from);
+            Ok(device)
+        }
     }
 }
 

@@ -121,14 +121,18 @@ const SAID: &[(&str, &str)] = &[
 const NO_MEMORY: &str = "the GPU has too little memory free: see `nvidia-smi`, or lower memory-limit";
 
 /// How the runtime begins to say which call of NVIDIA's libraries failed, and why; a semicolon ends it.
-const CALLS: [&str; 6] = [
+const CALLS: [&str; 7] = [
     "CUDA failure ",
     "CUDA error ",
     "CUDNN failure ",
     "CUDNN_FE failure ",
     "CUBLAS failure ",
     "CURAND failure ",
+    DRIVER_SAYS,
 ];
+
+/// How we begin to say what failed of the driver's.
+pub const DRIVER_SAYS: &str = "the NVIDIA driver says: ";
 
 /// The runtime's words of a run that failed, on a GPU [reworded].
 pub fn of_run(provider: Provider, device: i32, reason: String) -> String {

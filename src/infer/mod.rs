@@ -2,10 +2,10 @@
 //! provider, and cutting pictures into tiles that fit into memory.
 
 pub mod accelerator;
-mod assignment;
 pub mod embedding;
 pub mod engines;
 mod fields;
+mod foreign;
 pub mod fp16;
 pub mod gpu_memory;
 pub mod graph;

@@ -2,6 +2,7 @@
 
 use prost::Message;
 
+use super::foreign::kernels::DOMAIN;
 use crate::model::onnx_file::Element;
 use crate::model::proto;
 
@@ -13,6 +14,9 @@ const KIND_INTS: i32 = 7;
 /// `TensorProto.DataType` of whole numbers, which no picture has.
 const INT32: i32 = 6;
 const INT64: i32 = 7;
+
+/// The version of our own operators.
+const OURS: i64 = 1;
 
 /// Operators of graphs that are ours alone: old enough for every runtime that is accepted.
 pub(super) const OPSET: i64 = 17;
@@ -49,8 +53,24 @@ impl Nodes {
         let name = format!("{}/{}", self.prefix, self.nodes.len());
         let input = input.iter().map(|name| name.to_string()).collect();
         let (op_type, output) = (op_type.to_string(), vec![name.clone()]);
-        self.nodes.push(proto::Node { input, output, name: name.clone(), op_type, attribute });
+        let (name_of_node, domain) = (name.clone(), String::new());
+        self.nodes.push(proto::Node { input, output, name: name_of_node, op_type, attribute, domain });
         name
+    }
+
+    /// Adds a node of an operator of ours, which makes several.
+    pub(super) fn add_ours(
+        &mut self,
+        op_type: &str,
+        input: &[&str],
+        output: &[&str],
+        attribute: Vec<proto::Attribute>,
+    ) {
+        let name = format!("{}/{}", self.prefix, self.nodes.len());
+        let [input, output] =
+            [input, output].map(|names| names.iter().map(|name| name.to_string()).collect());
+        let (op_type, domain) = (op_type.to_string(), DOMAIN.to_string());
+        self.nodes.push(proto::Node { input, output, name, op_type, attribute, domain });
     }
 
     /// As [`Self::add`], for an operator without attributes.
@@ -81,8 +101,13 @@ impl Nodes {
 
     /// A constant whole number of 32 bits.
     pub(super) fn int32(&mut self, value: usize) -> String {
-        let int32_data = vec![value as i32];
-        self.constant(&[], proto::Tensor { data_type: INT32, int32_data, ..Default::default() })
+        self.int32s(&[], std::iter::once(value))
+    }
+
+    /// As [`Self::floats`], of whole numbers of 32 bits.
+    pub(super) fn int32s(&mut self, dims: &[usize], values: impl Iterator<Item = usize>) -> String {
+        let int32_data = values.map(|value| value as i32).collect();
+        self.constant(dims, proto::Tensor { data_type: INT32, int32_data, ..Default::default() })
     }
 
     /// As [`Self::floats`], of whole numbers of 64 bits.
@@ -126,9 +151,11 @@ impl Nodes {
 
     /// The bytes of a file that holds nothing else.
     pub(super) fn file(self, input: Vec<proto::ValueInfo>, output: Vec<proto::ValueInfo>) -> Vec<u8> {
-        let opset = proto::OperatorSet { domain: String::new(), version: OPSET };
+        let has_ours = self.nodes.iter().any(|node| node.domain == DOMAIN);
+        let mut opset_import = vec![proto::OperatorSet { domain: String::new(), version: OPSET }];
+        opset_import.extend(has_ours.then(|| proto::OperatorSet { domain: DOMAIN.into(), version: OURS }));
         let graph = Some(self.graph(input, output));
-        proto::Model { ir_version: IR_VERSION, graph, opset_import: vec![opset] }.encode_to_vec()
+        proto::Model { ir_version: IR_VERSION, graph, opset_import }.encode_to_vec()
     }
 }
 

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
+use super::foreign::assignment;
+use super::foreign::kernels::Kernels;
 use super::onnx::Options;
 use super::precision::Units;
 use super::provider::Provider;
 use super::register::{register, said};
 use super::runtime::Runtime;
 use super::shared::{self, Shared};
-use super::{InferError, assignment, prelu};
+use super::{InferError, prelu};
 
 /// The processor can always be tried, so when it refuses, the model is at fault, unless it was not to compute so.
 pub(super) fn blame_model(error: InferError, model: &str, options: &Options) -> InferError {
@@ -53,9 +55,34 @@ pub(super) fn start(
     options: &Options,
     idle: Idle,
 ) -> Result<(Arc<Shared>, shared::Nodes), String> {
-    let shared = shared::session(path, model, provider, options, || {
-        start_alone(runtime, path, model, provider, options, idle)
-    })?;
+    shared(path, model, provider, options, || start_alone(runtime, path, model, provider, options, idle))
+}
+
+/// As [`start`] for a file in which operators of ours are, too.
+pub(super) fn start_with_ours(
+    runtime: &Runtime,
+    path: &Path,
+    model: &[u8],
+    provider: Provider,
+    options: &Options,
+    kernels: &Arc<Kernels>,
+) -> Result<(Arc<Shared>, shared::Nodes), String> {
+    shared(path, model, provider, options, || {
+        let builder = configured(runtime, path, options, Idle::Sleep)?;
+        let domain = kernels.domain().map_err(|err| one_line(&err))?;
+        let builder = builder.with_operators(domain).map_err(|err| one_line(&err))?;
+        commit(runtime, builder, model, provider, options)
+    })
+}
+
+fn shared(
+    path: &Path,
+    model: &[u8],
+    provider: Provider,
+    options: &Options,
+    start: impl FnOnce() -> Result<(Session, shared::Nodes), String>,
+) -> Result<(Arc<Shared>, shared::Nodes), String> {
+    let shared = shared::session(path, model, provider, options, start)?;
     let nodes = shared.nodes().clone();
     Ok((shared, nodes))
 }
@@ -68,6 +95,18 @@ pub(super) fn start_alone(
     options: &Options,
     idle: Idle,
 ) -> Result<(Session, shared::Nodes), String> {
+    let builder = configured(runtime, path, options, idle)?;
+    let tuned = (provider == Provider::Cpu).then(|| prelu::written_otherwise(model)).flatten();
+    commit(runtime, builder, tuned.as_deref().unwrap_or(model), provider, options)
+}
+
+/// What sessions have in common.
+fn configured(
+    runtime: &Runtime,
+    path: &Path,
+    options: &Options,
+    idle: Idle,
+) -> Result<SessionBuilder, String> {
     let text = |err: ort::Error| one_line(&err);
     let builder = Session::builder(runtime.environment()).map_err(text)?;
     let configured = |builder: SessionBuilder| -> ort::Result<SessionBuilder> {
@@ -87,9 +126,16 @@ pub(super) fn start_alone(
         }
         Ok(builder)
     };
-    let builder = configured(builder).map_err(text)?;
-    let tuned = (provider == Provider::Cpu).then(|| prelu::written_otherwise(model)).flatten();
-    let model = tuned.as_deref().unwrap_or(model);
+    configured(builder).map_err(text)
+}
+
+fn commit(
+    runtime: &Runtime,
+    builder: SessionBuilder,
+    model: &[u8],
+    provider: Provider,
+    options: &Options,
+) -> Result<(Session, shared::Nodes), String> {
     let mut builder = register(runtime, builder, model, provider, options)?;
     // The binding panics on some shapes that damaged files declare.
     let committed = catch_unwind(AssertUnwindSafe(|| builder.commit_from_memory(model)));

@@ -62,6 +62,9 @@ pub struct Node {
     /// Attributes.
     #[prost(message, repeated, tag = "5")]
     pub attribute: Vec<Attribute>,
+    /// Set of the operator; empty: the standard ones.
+    #[prost(string, tag = "7")]
+    pub domain: String,
 }
 
 /// `AttributeProto`.

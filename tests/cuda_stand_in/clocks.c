@@ -14,7 +14,10 @@ typedef struct Clock {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Clock default_stream;
-static int64_t engines[ENGINES];
+/* When the last work of an engine begins and is done. */
+static struct {
+    int64_t from, until;
+} engines[ENGINES];
 
 int64_t stand_in_now(void) {
     struct timespec time;
@@ -35,8 +38,14 @@ void stand_in_busy(Engine engine, void *stream, double microseconds) {
         return;
     Clock *clock = clock_of(stream);
     pthread_mutex_lock(&lock);
-    int64_t start = later(stand_in_now(), later(engines[engine], clock->due));
-    engines[engine] = clock->due = start + (int64_t)(microseconds * 1e3);
+    int64_t length = (int64_t)(microseconds * 1e3), start = later(stand_in_now(), clock->due);
+    /* What is ready goes before what an engine was given and waits for its stream. */
+    if (start + length > engines[engine].from) {
+        start = later(start, engines[engine].until);
+        engines[engine].from = start;
+        engines[engine].until = start + length;
+    }
+    clock->due = start + length;
     pthread_mutex_unlock(&lock);
 }
 
@@ -88,7 +97,7 @@ int cudaDeviceSynchronize(void) {
     pthread_mutex_lock(&lock);
     int64_t due = 0;
     for (int engine = 0; engine < ENGINES; engine++)
-        due = later(due, engines[engine]);
+        due = later(due, engines[engine].until);
     pthread_mutex_unlock(&lock);
     stand_in_note("device_wait", wait_until(due));
     return CUDA_SUCCESS;

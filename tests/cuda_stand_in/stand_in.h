@@ -29,6 +29,8 @@ typedef struct Settings {
     double convolution_us;       /* simulated time of a convolution */
     double kernel_us;            /* of any other kernel */
     double gigabytes_per_second; /* of copies between host and device; 0: they take no time */
+    double most_pixels;          /* of pictures that our kernels compute; they leave larger ones as they are */
+    double off_by;               /* what our kernels get wrong: added to the first number of a history */
     const char *log;             /* a file that lines are added to, or NULL */
     const char *fail;            /* which calls are to fail, or NULL */
 } Settings;

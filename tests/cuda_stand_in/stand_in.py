@@ -57,7 +57,8 @@ LIBRARIES = (
         "libcudart.so.13", ("settings.c", "trace.c", "memory.c", "copies.c", "clocks.c", "device.c", "kernels.c"),
         ("cuda", "__cuda"), (NOT_SUPPORTED, NOT_SUPPORTED), links=(), has_version=True,
     ),
-    Library("libcuda.so.1", (), ("cu",), (NOT_SUPPORTED, NOT_SUPPORTED)),
+    # It runs our own kernels, which round as they do on a device.
+    Library("libcuda.so.1", ("driver.c",), ("cu",), (NOT_SUPPORTED, NOT_SUPPORTED), flags=("-O2", "-ffp-contract=off")),
     Library("libcublas.so.13", ("cublas.c",), ("cublas",), (0, 13), has_version=True),
     Library("libcublasLt.so.13", ("cublas.c",), ("cublasLt",), (0, 13), flags=("-DSTAND_IN_LT",), has_version=True),
     Library("libcurand.so.10", (), ("curand",), (0, 999)),
@@ -131,7 +132,7 @@ def make(library: Library, functions: Set[str], work: Path, folder: Path) -> Non
         versions = work / f"{library.name}.map"
         versions.write_text(f"{library.name} {{ global: *; }};\n")
         linking.append(f"-Wl,--version-script={versions}")
-    run("cc", *FLAGS, "-I", HERE, "-shared", "-o", folder / library.name, *objects, generic, *linking)
+    run("cc", *FLAGS, "-I", HERE, "-shared", "-o", folder / library.name, *objects, generic, *linking, "-lm")
 
 
 def environment(folder: Path, runtime: Path) -> Dict[str, str]:

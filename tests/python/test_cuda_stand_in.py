@@ -1,7 +1,9 @@
 """The CUDA provider of ONNX Runtime without a GPU: libraries that stand in for NVIDIA's tell what is asked of them. See
 tests/cuda_stand_in/README.md for what that shows and what it cannot."""
 
+import functools
 import itertools
+import json
 import os
 import platform
 import re
@@ -68,6 +70,10 @@ class Stream:
     def stat(self, name: str) -> str:
         """A field of the last statistics."""
         return re.search(rf"[ ,]{name}=\([^)]*\)(\"(?:[^\"\\]|\\.)*\"|<[^>]*>|[^,;]*)", self.said[-1])[1]
+
+    def launches(self, *names: str) -> int:
+        """How often kernels were launched."""
+        return sum(line.number for line in self.log if line.what == "launches" and line.name in names)
 
     def behind(self, large: int, count: int) -> list:
         """The log between the copies of two large pictures of so many bytes to the host: number `count` and the last."""
@@ -193,14 +199,21 @@ class Provider(unittest.TestCase):
         (line,) = re.findall(r"^provider +cuda +(.*)$", done.stdout, re.M)
         return line
 
-    def stream(self, sizes: str, frames: int, properties: str, **settings) -> Stream:
+    def blended(self, size: str, factor: int, bits: int, mode: str, **settings) -> dict:
+        """What examples/providers says of our kernels."""
+        words = [providers(), "blend", size, str(factor), str(bits), mode]
+        done = subprocess.run(words, env=self.environment(**settings), capture_output=True, text=True, timeout=LIMIT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def stream(self, sizes: str, frames: int, properties: str, pixels: str = "RGB", **settings) -> Stream:
         """Runs so many frames of a moving ball in each size through the element, and notes its memory, in KiB, at each."""
         log = self.folder / "log"
         log.unlink(missing_ok=True)
         line = f"concat name=all ! facesr stats-interval=1 face-mode=off {properties} ! fakesink sync=false"
         for size in sizes.split():
             width, height = size.split("x")
-            caps = f"video/x-raw,format=RGB,width={width},height={height},framerate=25/1"
+            caps = f"video/x-raw,format={pixels},width={width},height={height},framerate=25/1"
             line += f" videotestsrc num-buffers={frames} pattern=ball ! {caps} ! all."
         lines, memory = [], []
         with subprocess.Popen(
@@ -271,6 +284,47 @@ class Provider(unittest.TestCase):
                 # What moves and what the past is worth are of the small picture's size.
                 self.assertEqual([line for line in copies if line.what.startswith("h2d") and line.number > 2 * small], [])
 
+    def test_our_kernels_make_what_the_processor_does_to_the_bit(self):
+        """Whatever moves, in pictures whose last blocks reach out of them; columns that nobody is to read hold no numbers."""
+        sizes = (("64x48", 2), ("33x17", 3), ("7x2", 2), ("1x5", 1), ("50x41", 4), ("1x1", 2))
+        for (size, factor), bits, mode in itertools.product(sizes, (8, 16), ("balanced", "quality")):
+            with self.subTest(size=size, bits=bits, mode=mode):
+                self.assertEqual(self.blended(size, factor, bits, mode)["worst"], 0.0)
+
+    def test_kernels_that_are_wrong_are_told_by_how_much(self):
+        for mode in ("balanced", "quality"):
+            self.assertAlmostEqual(self.blended("33x17", 2, 8, mode, OFF_BY=3)["worst"], 3.0, places=3)
+
+    def test_kernels_that_are_wrong_or_cannot_be_had_are_not_used_and_the_reason_is_told(self):
+        for settings, expected in (
+            ({"OFF_BY": 2}, "they differ by up to 2"),
+            ({"FAIL": "cuInit:1"}, "the NVIDIA driver says: "),
+            ({"FAIL": "cuDevicePrimaryCtxRetain:1"}, NO_MEMORY),
+            ({"FAIL": "cuModuleLoadData:1"}, "the NVIDIA driver says: device kernel image is invalid"),
+            ({"FAIL": "cuModuleGetFunction:1"}, "the NVIDIA driver says: named symbol not found"),
+            ({"FAIL": "cuLaunchKernel:1"}, "the NVIDIA driver says: unspecified launch failure"),
+        ):
+            with self.subTest(settings=settings):
+                stream = self.runs(SMALL, 3, STEADIED, **settings)
+                self.assertEqual(stream.stat("large-picture"), "device")
+                self.assertRegex(stream.stat("fallbacks").replace("\\", ""), f"blended by ONNX Runtime's operators, .*: .*{expected}")
+                self.assertNotIn("onnxruntime_src", stream.output)
+                self.assertEqual(stream.launches("facesr_blend_8", "facesr_guard_8") > 1, False)
+
+    def test_a_steadied_frame_is_blended_by_one_kernel_and_with_a_guard_by_two(self):
+        frames = 10
+        for mode, bits, names in (
+            ("balanced", 8, ("facesr_blend_8",)), ("quality", 8, ("facesr_differ", "facesr_guard_8")),
+            ("balanced", 16, ("facesr_blend_16",)), ("quality", 16, ("facesr_differ", "facesr_guard_16")),
+        ):
+            with self.subTest(mode=mode, bits=bits):
+                pixels = "RGB" if bits == 8 else "I420_10LE"
+                stream = self.runs(SMALL, frames, f"model=span-x2 execution-provider=cuda temporal-mode={mode}", pixels)
+                self.assertEqual(stream.stat("fallbacks"), "<  >")
+                for name in names:
+                    # The first frame has no past. There is a trial for each size of samples that was tried.
+                    self.assertIn(stream.launches(name) - (frames - 1), (1, 2), name)
+
     def test_frames_allocate_nothing_on_the_gpu_and_leave_nothing_in_memory(self):
         frames = 400
         stream = self.runs(SMALL, frames, STEADIED)
@@ -299,13 +353,13 @@ class Provider(unittest.TestCase):
         # The runtime's arena is cut up otherwise once it held another size.
         self.assertEqual(at_last[1:], [at_last[1]] * (changes - 1))
 
-    def test_a_frame_waits_for_the_gpu_twice_and_never_for_all_of_it(self):
+    def test_a_frame_waits_for_the_gpu_as_often_as_something_is_run_and_never_for_all_of_it(self):
         frames = 12
         times = {"CONVOLUTION_US": 1000, "KERNEL_US": 20, "GB_PER_S": 12}
         stream = self.runs(SMALL, frames, f"{STEADIED} frames-in-flight=1", **times)
         waits = [line.number for line in stream.behind(4 * SMALL_BYTES, FIRST) if line.what == "wait" and line.number > 0]
-        # For the network, whose sum is looked at, and for the finished picture.
-        self.assertLessEqual(len(waits), 2 * (frames - FIRST), waits)
+        # For the maps, the network, whose sum is looked at, the blend and the finished picture.
+        self.assertLessEqual(len(waits), 4 * (frames - FIRST), waits)
         self.assertTrue(waits, "nothing took any time")
         self.assertNotIn("device_wait", [line.what for line in stream.behind(4 * SMALL_BYTES, FIRST)])
 
@@ -326,7 +380,8 @@ class Provider(unittest.TestCase):
         calls = (
             ("cudnnBackendExecute:500", "CUDNN_FE failure"),
             ("cudaStreamSynchronize:300:719", "CUDA failure 719"),
-            ("cudaLaunchKernel:3000", "CUDA (failure|error) "),
+            ("cudaLaunchKernel:1000", "CUDA (failure|error) "),
+            ("cuLaunchKernel:10", "the NVIDIA driver says: unspecified launch failure"),
         )
         for (call, expected), flying in itertools.product(calls, (0, 1, 3)):
             with self.subTest(call=call, flying=flying):
@@ -344,6 +399,13 @@ class Provider(unittest.TestCase):
         held = [line.number for line in stream.log if line.what == "most_held"]
         # The limit is kept about: weights and what the runtime rounds up come on top.
         self.assertLess(held[0], 1.1 * (800 << 20) / 2)
+
+
+@functools.lru_cache(maxsize=None)
+def providers() -> Path:
+    """The example of that name, built."""
+    subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "--example", "providers"], cwd=ROOT, check=True)
+    return PLUGIN_DIR.parent / "examples/providers"
 
 
 def anonymous_kib(process: int) -> int:

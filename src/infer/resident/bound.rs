@@ -2,7 +2,7 @@
 //! the provider computes.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
@@ -11,10 +11,11 @@ use ort::value::{DynTensor, DynTensorValueType, PrimitiveTensorElementType, Tens
 use crate::image::Size;
 use crate::infer::InferError;
 use crate::infer::accelerator;
+use crate::infer::foreign::kernels::Kernels;
 use crate::infer::onnx::{Options, Stop};
 use crate::infer::provider::{Active, Choice, Provider, choose};
 use crate::infer::runtime::Runtime;
-use crate::infer::session::{Idle, blame_model, one_line, start};
+use crate::infer::session::{Idle, blame_model, one_line, start, start_with_ours};
 use crate::infer::shared::Shared;
 
 /// Bytes that were bound in memory of the host, from where and to where they are moved if the provider computes elsewhere.
@@ -24,6 +25,23 @@ pub struct Moved {
     pub in_bytes: usize,
     /// To the host.
     pub out_bytes: usize,
+}
+
+/// [`Moved`] by all who move something.
+#[derive(Clone, Default)]
+pub(super) struct Tally(Arc<Mutex<Moved>>);
+
+impl Tally {
+    pub(super) fn moved(&self) -> Moved {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds to it.
+    pub(super) fn add(&self, in_bytes: usize, out_bytes: usize) {
+        let mut moved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        moved.in_bytes += in_bytes;
+        moved.out_bytes += out_bytes;
+    }
 }
 
 /// Where an input lies.
@@ -66,8 +84,16 @@ impl Place {
         Options { choice: Choice::Only(provider), ..options.clone() }
     }
 
-    fn is_gpu(&self) -> bool {
+    pub(super) fn is_gpu(&self) -> bool {
         self.provider.is_gpu()
+    }
+
+    /// A tensor of the host as it is where the provider computes.
+    pub(super) fn copied_to(&self, tensor: &DynTensor) -> ort::Result<DynTensor> {
+        match self.is_gpu() {
+            true => tensor.to(AllocationDevice::CUDA, self.device),
+            false => tensor.to(AllocationDevice::CPU, 0),
+        }
     }
 
     fn memory(&self) -> ort::Result<MemoryInfo<'static>> {
@@ -134,12 +160,29 @@ impl Graph {
         bytes: &[u8],
         options: &Options,
     ) -> Result<Self, InferError> {
-        let graph = Self::start(runtime, (name, Path::new(name)), bytes, options)?;
-        let provider = graph.active.provider;
-        match graph.active.nodes.iter().all(|(name, _)| name == provider.runtime_name()) {
-            true => Ok(graph),
+        Self::start(runtime, (name, Path::new(name)), bytes, options)?.whole()
+    }
+
+    /// As [`Self::start_ours`] for a graph of operators of ours.
+    pub(super) fn start_kernels(
+        runtime: &Runtime,
+        name: &str,
+        bytes: &[u8],
+        options: &Options,
+        kernels: &Arc<Kernels>,
+    ) -> Result<Self, InferError> {
+        let attempt = |provider| start_with_ours(runtime, Path::new(name), bytes, provider, options, kernels);
+        let (session, active) = choose(options.choice, name, attempt)?;
+        Self { session, model: name.into(), active, device: options.device }.whole()
+    }
+
+    /// Itself, unless a part of it runs elsewhere.
+    fn whole(self) -> Result<Self, InferError> {
+        let provider = self.active.provider;
+        match self.active.nodes.iter().all(|(name, _)| name == provider.runtime_name()) {
+            true => Ok(self),
             false => {
-                let reason = format!("of {name} it runs but a part: {}", graph.active.describe());
+                let reason = format!("of {} it runs but a part: {}", self.model, self.active.describe());
                 Err(InferError::Provider { name: provider.name(), reason })
             }
         }
@@ -165,7 +208,7 @@ impl Graph {
         made.map_err(|err| self.failed(Size::new(dims[dims.len() - 1], dims[0]), one_line(&err)))
     }
 
-    fn failed(&self, size: Size, reason: String) -> InferError {
+    pub(super) fn failed(&self, size: Size, reason: String) -> InferError {
         let reason = accelerator::of_run(self.active.provider, self.device, reason);
         InferError::Run { model: self.model.clone(), size, reason }
     }
@@ -176,7 +219,7 @@ impl Graph {
         (stop, place, size): (&Stop, Place, Size),
         inputs: &[(&str, Source<'_>)],
         outputs: [(&str, Target); N],
-        moved: &mut Moved,
+        tally: &Tally,
     ) -> Result<[DynTensor; N], InferError> {
         let failed = |reason: String| match stop.is_cancelled() {
             true => InferError::Cancelled,
@@ -185,18 +228,18 @@ impl Graph {
         if stop.is_cancelled() {
             return Err(InferError::Cancelled);
         }
-        for (_, source) in inputs {
-            if let Source::Host(tensor) = source {
-                moved.in_bytes += bytes(tensor);
-            }
-        }
+        let from_host = inputs.iter().map(|(_, source)| match source {
+            Source::Host(tensor) => bytes(tensor),
+            Source::Device(_) => 0,
+        });
+        tally.add(from_host.sum(), 0);
         let ran = self.session.run(
             || stop.is_cancelled(),
             |session| run_bound(session, stop, place, inputs, outputs).map_err(|err| failed(one_line(&err))),
         );
         let made = ran.unwrap_or(Err(InferError::Cancelled))?;
         let to_host = outputs.iter().zip(&made).filter(|((_, target), _)| *target != Target::Device);
-        moved.out_bytes += to_host.map(|(_, tensor)| bytes(tensor)).sum::<usize>();
+        tally.add(0, to_host.map(|(_, tensor)| bytes(tensor)).sum());
         Ok(made)
     }
 }

@@ -4,19 +4,24 @@
 //! ```text
 //! take in: samples [1,H,W,3] -> levels [1,3,H,W]
 //! finish:  levels, or a history -> samples, rounded and limited
-//! blend:   levels, past [1,3,H,W], maps [4,h,w] -> history [1,3,H,W], samples
+//! fetch:   maps [4,h,w] of the host -> there, with a column more
+//! blend:   levels, past [1,3,H,W], maps -> history [1,3,H,W], samples
+//! deliver: samples -> the same, for who wants them elsewhere
 //! ```
 //!
-//! The blend is the arithmetic of `temporal::blend`, operation by operation, so that it gives the same bits wherever
+//! The blend is there twice. By standard operators it is the arithmetic of `temporal::blend`, operation by operation, so that it gives the same bits wherever
 //! operators round as floats do. The past is read by sixteen `Gather`s with the weights of Catmull and Rom: `GridSample`
 //! has another cubic, and would take nine bilinear fetches at positions that are cut to the fractions of a float from -1 to 1.
+//! What each of them makes goes through memory, 8.5 GB a picture of 2560x1440: on CUDA, operators of ours do the same in one kernel,
+//! or two with a guard, held to those when they are loaded.
 
 use super::Guard;
 use crate::image::Size;
 use crate::image::places::{Place, places};
 use crate::image::planar::BORDER;
+use crate::infer::foreign::kernels::{KEPT, Kind, MOVING, SCALE};
 use crate::infer::graph::{self, LEVELS};
-use crate::infer::nodes::{Nodes, any, integer, length, value};
+use crate::infer::nodes::{Nodes, any, float, integer, length, value};
 use crate::model::onnx_file::Element;
 use crate::model::proto::ValueInfo;
 
@@ -26,8 +31,11 @@ pub(super) const FINISHED: &str = "facesr/finished";
 /// Name of the history that goes in and of the one that comes out.
 pub(super) const PAST: &str = "facesr/past";
 pub(super) const HISTORY: &str = "facesr/history";
-/// Name of the maps of motion and share.
+/// Name of the maps of motion and share, and of those that were fetched.
 pub(super) const MAPS: &str = "facesr/maps";
+pub(super) const FETCHED: &str = "facesr/fetched";
+/// Name of samples that are to be delivered.
+pub(super) const MADE: &str = "facesr/made";
 
 /// Samples as levels.
 pub(super) fn take_in(bits: u32) -> Vec<u8> {
@@ -49,6 +57,30 @@ pub(super) fn finish(bits: u32) -> Vec<u8> {
     let past = value(PAST, Element::F32, Some(vec![length(1), length(3), height, width]));
     let (samples, _) = graph::samples(bits);
     nodes.file(vec![past], vec![of_any_size(FINISHED, samples)])
+}
+
+/// Maps of the host where the blend reads them.
+pub(super) fn fetch() -> Vec<u8> {
+    let mut nodes = Nodes::default();
+    // One column more, which nobody reads, has all of them fetched from the host at once. Who reads them would do it several times.
+    let pads = nodes.int64s(&[6], [0, 0, 0, 0, 0, 1].into_iter());
+    nodes.op("Pad", &[MAPS, &pads]);
+    nodes.name_last(FETCHED);
+    nodes.file(vec![maps_of_any_size(MAPS)], vec![maps_of_any_size(FETCHED)])
+}
+
+/// Samples as they are.
+pub(super) fn deliver(bits: u32) -> Vec<u8> {
+    let mut nodes = Nodes::default();
+    nodes.op("Identity", &[MADE]);
+    nodes.name_last(FINISHED);
+    let (samples, _) = graph::samples(bits);
+    nodes.file(vec![of_any_size(MADE, samples)], vec![of_any_size(FINISHED, samples)])
+}
+
+fn maps_of_any_size(name: &str) -> ValueInfo {
+    let dims = vec![length(4), any("facesr/rows"), any(&format!("{name}/columns"))];
+    value(name, Element::F32, Some(dims))
 }
 
 fn of_any_size(name: &str, element: Element) -> ValueInfo {
@@ -75,7 +107,54 @@ pub(super) struct Shape {
     pub(super) guard: Option<Guard>,
 }
 
-/// The past, moved along the maps, blended into levels.
+impl Shape {
+    /// A graph of [`LEVELS`], [`PAST`] and [`FETCHED`] to [`HISTORY`] and [`FINISHED`].
+    fn file(&self, nodes: Nodes) -> Vec<u8> {
+        let large = self.large;
+        let picture = |name| {
+            let dims = [1, 3, large.height, large.width].map(length);
+            value(name, Element::F32, Some(dims.to_vec()))
+        };
+        let finished = [1, large.height, large.width, 3].map(length).to_vec();
+        let finished = value(FINISHED, graph::samples(self.bits).0, Some(finished));
+        let maps = maps_of_any_size(FETCHED);
+        nodes.file(vec![picture(LEVELS), picture(PAST), maps], vec![picture(HISTORY), finished])
+    }
+}
+
+/// The past, moved along the maps, blended into levels by operators of ours.
+pub(super) fn blend_by_kernels(shape: &Shape) -> Vec<u8> {
+    let Shape { small, large, bits, guard } = *shape;
+    let mut nodes = Nodes::default();
+    let mut axis = |small: usize, large: usize| {
+        let places = places(small, large);
+        let neighbours = [0, 1].map(|which| places.iter().map(move |place| place.between[which]));
+        let between = nodes.int32s(&[2, large], neighbours.into_iter().flatten());
+        let share = nodes.floats(&[large], places.iter().map(|place| place.share).collect());
+        [between, share]
+    };
+    let [rows, down] = axis(small.height, large.height);
+    let [columns, across] = axis(small.width, large.width);
+    let inputs = |second| [LEVELS, second, FETCHED, &rows, &down, &columns, &across];
+    let pair = |names: [&str; 2], values: [f32; 2]| {
+        names.into_iter().zip(values).map(|(name, value)| float(name, value)).collect::<Vec<_>>()
+    };
+    let scales = pair(SCALE, [scale(small.width, large.width), scale(small.height, large.height)]);
+    let made = [HISTORY, FINISHED];
+    match guard {
+        None => nodes.add_ours(Kind::of(bits, Kind::Blend).operator(), &inputs(PAST), &made, scales),
+        Some(Guard { kept, moving: (from, to) }) => {
+            let difference = "facesr/difference";
+            nodes.add_ours(Kind::Differ.operator(), &inputs(PAST), &[difference], scales);
+            let mut numbers = pair(MOVING, [from, to - from]);
+            numbers.extend(pair(KEPT, [kept.0, kept.1]));
+            nodes.add_ours(Kind::of(bits, Kind::Guard).operator(), &inputs(difference), &made, numbers);
+        }
+    }
+    shape.file(nodes)
+}
+
+/// The past, moved along the maps, blended into levels by standard operators.
 pub(super) fn blend(shape: &Shape) -> Vec<u8> {
     let Shape { small, large, bits, guard } = *shape;
     let mut nodes = Nodes::default();
@@ -96,15 +175,7 @@ pub(super) fn blend(shape: &Shape) -> Vec<u8> {
     nodes.op("Add", &[LEVELS, &taken]);
     nodes.name_last(HISTORY);
     add_finish(&mut nodes, HISTORY, bits);
-
-    let picture = |name| {
-        let dims = [1, 3, large.height, large.width].map(length);
-        value(name, Element::F32, Some(dims.to_vec()))
-    };
-    let maps = value(MAPS, Element::F32, Some([4, small.height, small.width].map(length).to_vec()));
-    let finished = [1, large.height, large.width, 3].map(length).to_vec();
-    let finished = value(FINISHED, graph::samples(bits).0, Some(finished));
-    nodes.file(vec![picture(LEVELS), picture(PAST), maps], vec![picture(HISTORY), finished])
+    shape.file(nodes)
 }
 
 /// Pixels of the large picture in one of the small.
@@ -121,11 +192,8 @@ struct Maps {
 
 impl Maps {
     fn enlarge(nodes: &mut Nodes, small: Size, large: Size) -> Self {
-        // One column more, which nobody reads, has all of them fetched from the host at once. The gathers would do it four times.
-        let pads = nodes.int64s(&[6], [0, 0, 0, 0, 0, 1].into_iter());
-        let maps = nodes.op("Pad", &[MAPS, &pads]);
         let down = places(small.height, large.height);
-        let between = linear(nodes, &maps, 1, &down, &[large.height, 1]);
+        let between = linear(nodes, FETCHED, 1, &down, &[large.height, 1]);
         let across = places(small.width, large.width);
         let maps = linear(nodes, &between, 2, &across, &[large.width]);
         let mut map = |channel: usize| {

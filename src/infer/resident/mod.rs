@@ -3,14 +3,18 @@
 //!
 //! ```text
 //! input samples -> network -> levels -+-> blend -> history, for the next frame
-//!                       maps ---------+        \-> finished samples -> host
+//!          maps -> fetch -------------+        \-> finished samples -> deliver -> host
 //! ```
 //!
+//! Maps are fetched while the network runs, and finished samples are delivered while it runs on the next frame, by a thread of the caller's.
 //! Graphs are chained by bindings of ONNX Runtime. What stays on the device is held as a handle ([`Levels`]) that nothing here reads.
 
 mod bound;
+mod finished;
 mod graphs;
 mod host;
+mod stage;
+mod trial;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -19,17 +23,22 @@ use ort::memory::AllocationDevice;
 use ort::value::{DynTensor, Tensor};
 
 pub use bound::Moved;
-use bound::{Graph, Place, Source, Target};
+use bound::{Graph, Place, Source, Tally, Target};
+use finished::Delivery;
+pub use finished::Finished;
 use graphs::Shape;
+use stage::{Blending, Stage, fetched};
+pub use trial::{Case, Compared, compare};
 
+use super::foreign::kernels::Kernels;
 use super::graph::{self, Made};
 use super::onnx::{Options, Stop, TensorSample, prepare};
 use super::provider::{Active, Provider};
 use super::runtime::Runtime;
 use super::session::one_line;
-use super::{Cancel, InferError};
+use super::{Cancel, InferError, accelerator};
 use crate::image::planar::{COLOURS, Planar};
-use crate::image::{Picture, Size, View, ViewMut, view};
+use crate::image::{Picture, Size, View};
 use crate::model::contract::{InputSize, Upscaler};
 
 /// Side of the small picture that everything is tried on.
@@ -47,37 +56,8 @@ pub struct Guard {
 /// A large picture on the device: floats in units of samples, `[1, 3, height, width]`.
 pub struct Levels {
     tensor: DynTensor,
-    /// The maps that it will be blended by lie ready.
-    has_maps: bool,
-}
-
-/// A finished picture in memory of the host that the device wrote, apart from what goes on there.
-pub struct Finished<S> {
-    samples: DynTensor,
-    model: String,
-    /// The most that copy it.
-    threads: usize,
-    _sample: PhantomData<S>,
-}
-
-impl<S: TensorSample> Finished<S> {
-    /// Copies it to where it is wanted; an alpha there stays.
-    ///
-    /// # Errors
-    /// [`InferError::Run`] where that has another size.
-    pub fn give(&self, output: ViewMut<'_, S>) -> Result<(), InferError> {
-        let size = Size::of(&output.view());
-        let failed = failed(&self.model, size);
-        let (shape, samples) =
-            self.samples.try_extract_tensor::<S>().map_err(|err| failed(one_line(&err)))?;
-        if **shape != [1, size.height as i64, size.width as i64, 3] {
-            return Err(failed("the output has another size".into()));
-        }
-        let picture = view(samples, size, 3, size.width * 3);
-        let picture = picture.ok_or_else(|| failed("it gave no picture".into()))?;
-        host::copy_by(self.threads, picture, output);
-        Ok(())
-    }
+    /// The maps that it will be blended by, there, if they were known when it was made.
+    maps: Option<DynTensor>,
 }
 
 /// A network, and the history of what became of its pictures.
@@ -90,21 +70,16 @@ pub struct Resident<S> {
     place: Place,
     network: Graph,
     finish: Graph,
+    fetch: Graph,
+    /// Where samples are not made in memory of the host.
+    deliver: Option<Arc<Graph>>,
     take_in: Option<Graph>,
+    blending: Blending,
     stage: Option<Stage>,
     past: Option<DynTensor>,
     stop: Arc<Stop>,
-    moved: Moved,
+    tally: Tally,
     _sample: PhantomData<S>,
-}
-
-/// What is there for one size: a graph, and memory of the host that is read there.
-struct Stage {
-    small: Size,
-    large: Size,
-    blend: Graph,
-    input: DynTensor,
-    maps: DynTensor,
 }
 
 impl<S: TensorSample> Resident<S> {
@@ -124,7 +99,11 @@ impl<S: TensorSample> Resident<S> {
         let network = Graph::start(runtime, (&file.name, &file.path), &spliced, options)?;
         let place = Place::of(network.active(), options);
         let options = place.options(options);
-        let finish = Graph::start_ours(runtime, "facesr-finish", &graphs::finish(S::BITS), &options)?;
+        let graph = |name, bytes: &[u8]| Graph::start_ours(runtime, name, bytes, &options);
+        let finish = graph("facesr-finish", &graphs::finish(S::BITS))?;
+        let fetch = graph("facesr-fetch", &graphs::fetch())?;
+        let deliver =
+            place.is_gpu().then(|| graph("facesr-deliver", &graphs::deliver(S::BITS))).transpose()?;
         let stop = Arc::new(Stop::new().map_err(|err| refuse(one_line(&err)))?);
         let mut resident = Self {
             runtime,
@@ -135,18 +114,55 @@ impl<S: TensorSample> Resident<S> {
             place,
             network,
             finish,
+            fetch,
+            deliver: deliver.map(Arc::new),
             take_in: None,
+            blending: Blending::Operators(None),
             stage: None,
             past: None,
             stop,
-            moved: Moved::default(),
+            tally: Tally::default(),
             _sample: PhantomData,
         };
         // TensorRT would build an engine for it.
         if resident.active().provider != Provider::TensorRt {
             resident.try_out(file.input_size)?;
         }
+        if resident.place.is_gpu() {
+            resident.take_kernels();
+        }
         Ok(resident)
+    }
+
+    /// Blends by kernels of ours from here on, if they make what the standard operators do.
+    fn take_kernels(&mut self) {
+        let small = Size::new(TRIAL + 5, TRIAL - 3);
+        let case = Case { small, scale: self.scale, bits: S::BITS, guard: self.guard };
+        let taken = Kernels::load(self.options.device).map(Arc::new).and_then(|kernels| {
+            let worst = trial::worst(self.runtime, &self.options, &case, &kernels);
+            let worst = worst.map_err(|err| err.to_string())?;
+            match worst <= trial::MOST_LEVELS {
+                true => Ok(kernels),
+                false => Err(format!("they differ by up to {worst} levels")),
+            }
+        });
+        self.blending = match taken {
+            Ok(kernels) => Blending::Kernels(kernels),
+            Err(reason) => Blending::Operators(Some(accelerator::reworded(self.options.device, &reason))),
+        };
+    }
+
+    /// Why pictures are blended by standard operators where kernels would be several times as fast, if they are.
+    pub fn why_no_kernels(&self) -> Option<&str> {
+        match &self.blending {
+            Blending::Operators(reason) => reason.as_deref(),
+            Blending::Kernels(_) => None,
+        }
+    }
+
+    /// Whether pictures are blended by kernels of ours.
+    pub fn has_kernels(&self) -> bool {
+        matches!(self.blending, Blending::Kernels(_))
     }
 
     /// Makes an output, and another one of it. What loads may yet fail when it runs.
@@ -162,7 +178,7 @@ impl<S: TensorSample> Resident<S> {
             };
             self.blend(levels, &Planar::new(small))?.give(made.view_mut())?;
         }
-        (self.stage, self.past, self.moved) = (None, None, Moved::default());
+        (self.stage, self.past, self.tally) = (None, None, Tally::default());
         Ok(())
     }
 
@@ -178,7 +194,7 @@ impl<S: TensorSample> Resident<S> {
 
     /// What was moved from and to the host so far.
     pub fn moved(&self) -> Moved {
-        self.moved
+        self.tally.moved()
     }
 
     /// Forgets the past.
@@ -192,14 +208,14 @@ impl<S: TensorSample> Resident<S> {
     }
 
     /// Runs the network on a picture of three channels, or four of which the last is left out. What it makes stays there. Maps that it
-    /// is to be [blended](Self::blend) by are made ready meanwhile, if they are known already.
+    /// is to be [blended](Self::blend) by are fetched meanwhile, if they are known already.
     ///
     /// # Errors
     /// [`InferError::NotFinite`] where it made values that are no numbers, else as an upscaler's.
     pub fn upscale(&mut self, input: View<'_, S>, maps: Option<&Planar<4>>) -> Result<Levels, InferError> {
         let small = Size::of(&input);
         self.prepare(small)?;
-        let Self { stage: Some(stage), network, stop, place, moved, options, .. } = self else {
+        let Self { stage: Some(stage), network, fetch, stop, place, tally, options, .. } = self else {
             return Err(InferError::Cancelled);
         };
         let failed = failed(&self.model, small);
@@ -207,14 +223,15 @@ impl<S: TensorSample> Resident<S> {
         let outputs = [(graph::LEVELS, Target::Device), (graph::FINITE, Target::Number)];
         let inputs = [(graph::INPUT, Source::Host(&stage.input))];
         let to_maps = &mut stage.maps;
-        let [levels, finite] = std::thread::scope(|scope| {
+        let run = (&**stop, *place, small);
+        let ([levels, finite], maps) = std::thread::scope(|scope| {
             // Not by `rayon`, of which a thread would wait for the device.
-            let writing = maps.map(|maps| scope.spawn(|| host::write_maps(maps, to_maps, options.threads)));
-            let made = network.run((stop, *place, small), &inputs, outputs, moved);
-            let written = writing
-                .map(|writing| writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            written.transpose().map_err(&failed)?;
-            made
+            let fetching =
+                maps.map(|maps| scope.spawn(|| fetched(fetch, run, (maps, to_maps, options.threads), tally)));
+            let made = network.run(run, &inputs, outputs, tally);
+            let fetched = fetching
+                .map(|fetching| fetching.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            Ok::<_, InferError>((made?, fetched.transpose()?))
         })?;
         let &[_, channels, height, width] = &**levels.shape() else {
             return Err(failed(format!("it gave {} dimensions", levels.shape().len())));
@@ -226,7 +243,7 @@ impl<S: TensorSample> Resident<S> {
         }
         let sum = finite.try_extract_scalar::<f32>().map_err(|err| failed(one_line(&err)))?;
         match sum.is_finite() {
-            true => Ok(Levels { tensor: levels, has_maps: maps.is_some() }),
+            true => Ok(Levels { tensor: levels, maps }),
             false => Err(InferError::NotFinite),
         }
     }
@@ -242,14 +259,14 @@ impl<S: TensorSample> Resident<S> {
             let graph = Graph::start_ours(self.runtime, "facesr-take-in", &bytes, &self.options)?;
             self.take_in = Some(graph);
         }
-        let Self { take_in: Some(graph), stop, place, moved, .. } = self else {
+        let Self { take_in: Some(graph), stop, place, tally, .. } = self else {
             return Err(InferError::Cancelled);
         };
         let mut taken = graph.host_tensor::<S>(*place, &[1, large.height, large.width, 3])?;
         host::write_samples(picture, &mut taken).map_err(failed(&self.model, large))?;
         let inputs = [(graphs::TAKEN, Source::Host(&taken))];
-        let [levels] = graph.run((stop, *place, large), &inputs, [(graph::LEVELS, Target::Device)], moved)?;
-        Ok(Levels { tensor: levels, has_maps: false })
+        let [levels] = graph.run((stop, *place, large), &inputs, [(graph::LEVELS, Target::Device)], tally)?;
+        Ok(Levels { tensor: levels, maps: None })
     }
 
     /// The output is what the network made, and remembered.
@@ -266,12 +283,12 @@ impl<S: TensorSample> Resident<S> {
     /// # Errors
     /// As [`Self::begin`].
     pub fn repeat(&mut self) -> Result<Finished<S>, InferError> {
-        let Self { stage: Some(stage), past: Some(past), finish, stop, place, moved, .. } = self else {
+        let to = self.target();
+        let Self { stage: Some(stage), past: Some(past), finish, stop, place, tally, .. } = self else {
             return Err(failed(&self.model, Size::new(0, 0))("there is no output to repeat".into()));
         };
         let inputs = [(graphs::PAST, Source::Device(past))];
-        let outputs = [(graphs::FINISHED, Target::Host)];
-        let [finished] = finish.run((stop, *place, stage.large), &inputs, outputs, moved)?;
+        let [finished] = finish.run((stop, *place, stage.large), &inputs, [(graphs::FINISHED, to)], tally)?;
         Ok(self.finished(finished))
     }
 
@@ -281,27 +298,43 @@ impl<S: TensorSample> Resident<S> {
     /// # Errors
     /// As [`Self::begin`].
     pub fn blend(&mut self, levels: Levels, maps: &Planar<4>) -> Result<Finished<S>, InferError> {
-        let Self { stage: Some(stage), past: Some(past), stop, place, moved, options, .. } = self else {
+        let to = self.target();
+        let Self { stage: Some(stage), past: Some(past), fetch, stop, place, tally, options, .. } = self
+        else {
             return self.begin(levels);
         };
-        let failed = failed(&self.model, stage.large);
-        if !levels.has_maps {
-            host::write_maps(maps, &mut stage.maps, options.threads).map_err(&failed)?;
-        }
+        let maps = match levels.maps {
+            Some(maps) => maps,
+            None => {
+                let run = (&**stop, *place, stage.small);
+                fetched(fetch, run, (maps, &mut stage.maps, options.threads), tally)?
+            }
+        };
         let inputs = [
             (graph::LEVELS, Source::Device(&levels.tensor)),
             (graphs::PAST, Source::Device(past)),
-            (graphs::MAPS, Source::Host(&stage.maps)),
+            (graphs::FETCHED, Source::Device(&maps)),
         ];
-        let outputs = [(graphs::HISTORY, Target::Device), (graphs::FINISHED, Target::Host)];
-        let [history, finished] = stage.blend.run((stop, *place, stage.large), &inputs, outputs, moved)?;
+        let outputs = [(graphs::HISTORY, Target::Device), (graphs::FINISHED, to)];
+        let [history, finished] = stage.blend.run((stop, *place, stage.large), &inputs, outputs, tally)?;
         self.past = Some(history);
         Ok(self.finished(finished))
     }
 
+    /// Where finished samples are made.
+    fn target(&self) -> Target {
+        if self.deliver.is_some() { Target::Device } else { Target::Host }
+    }
+
     fn finished(&self, samples: DynTensor) -> Finished<S> {
-        let (model, threads) = (self.model.clone(), self.options.threads);
-        Finished { samples, model, threads, _sample: PhantomData }
+        let (stop, tally) = (&self.stop, &self.tally);
+        let delivery = self.deliver.as_ref().map(|graph| Delivery {
+            graph: graph.clone(),
+            stop: stop.clone(),
+            place: self.place,
+            tally: tally.clone(),
+        });
+        Finished::new(samples, delivery, (&self.model, self.options.threads))
     }
 
     /// Hands out the history, red, green and blue in units of samples, for who goes on elsewhere. It is moved to the host.
@@ -313,7 +346,7 @@ impl<S: TensorSample> Resident<S> {
         let failed = failed(&self.model, stage.large);
         let on_host = past.to(AllocationDevice::CPU, 0).map_err(|err| failed(one_line(&err)))?;
         let (_, levels) = on_host.try_extract_tensor::<f32>().map_err(|err| failed(one_line(&err)))?;
-        self.moved.out_bytes += size_of_val(levels);
+        self.tally.add(0, size_of_val(levels));
         Ok(Some(host::planar(levels, stage.large)))
     }
 
@@ -329,7 +362,7 @@ impl<S: TensorSample> Resident<S> {
             return Ok(());
         }
         let levels = host::tensor(past);
-        self.moved.in_bytes += size_of_val(levels.as_slice());
+        self.tally.add(size_of_val(levels.as_slice()), 0);
         let tensor = Tensor::from_array(([1, 3, large.height, large.width], levels));
         let tensor = tensor.map_err(|err| failed(&self.model, large)(one_line(&err)))?;
         self.past = Some(tensor.upcast());
@@ -345,15 +378,8 @@ impl<S: TensorSample> Resident<S> {
         self.past = None;
         let large = small.times(self.scale);
         let shape = Shape { small, large, bits: S::BITS, guard: self.guard };
-        let blend = Graph::start_ours(self.runtime, "facesr-blend", &graphs::blend(&shape), &self.options)?;
-        let (place, host) = (self.place, &self.finish);
-        self.stage = Some(Stage {
-            small,
-            large,
-            blend,
-            input: host.host_tensor::<S>(place, &[1, small.height, small.width, 3])?,
-            maps: host.host_tensor::<f32>(place, &[4, small.height, small.width])?,
-        });
+        let blend = self.blending.graph(self.runtime, &shape, &self.options)?;
+        self.stage = Some(Stage::new::<S>(&shape, blend, self.place, &self.finish)?);
         Ok(())
     }
 }

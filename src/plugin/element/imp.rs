@@ -22,7 +22,7 @@ use once_cell::sync::Lazy;
 use super::caps;
 use super::flight::Flight;
 use super::ladder::Ladder;
-use super::lane::{NOT_RESIDENT, NOT_TAKEN, State, describe};
+use super::lane::{NOT_RESIDENT, NOT_TAKEN, SLOW_BLEND, State, describe};
 use super::live::{self, NO_LIGHT, TOO_SLOW};
 use super::metas;
 use super::regions;
@@ -335,17 +335,19 @@ impl FaceSr {
         Ok(())
     }
 
-    /// Says why large pictures leave the device, where they do.
+    /// Says why large pictures leave the device, where they do, or why they are blended there more slowly than they could be.
     fn tell_where(&self, from: Size, to: Size) {
         let state = self.state();
         let leaves = state.leaves_device(from, to).map(|leaves| leaves.to_string());
-        let reason = leaves.or_else(|| state.loaded()?.not_resident.clone());
-        let line = reason.map(|reason| format!("{NOT_RESIDENT}: {reason}"));
+        let leaves = leaves.or_else(|| state.loaded()?.not_resident.clone());
+        let leaves = leaves.map(|reason| format!("{NOT_RESIDENT}: {reason}"));
+        let slow = || Some(format!("{SLOW_BLEND}: {}", state.loaded()?.slow_blend.as_ref()?));
+        let line = leaves.or_else(slow);
         if let Some(line) = &line {
             gst::info!(CAT, imp = self, "{line}");
         }
         let fallbacks = &mut self.stats.lock().unwrap().fallbacks;
-        fallbacks.retain(|line| !line.starts_with(NOT_RESIDENT));
+        fallbacks.retain(|line| !line.starts_with(NOT_RESIDENT) && !line.starts_with(SLOW_BLEND));
         fallbacks.extend(line);
     }
 

@@ -404,3 +404,6 @@ impl State {
 pub const NOT_TAKEN: &str = "providers not taken";
 /// How the entry begins that says why large pictures leave the device.
 pub const NOT_RESIDENT: &str = "large pictures are made on the host";
+/// How the entry begins that says why they are blended more slowly than they could be.
+pub const SLOW_BLEND: &str =
+    "large pictures are blended by ONNX Runtime's operators, which takes longer than our kernels";

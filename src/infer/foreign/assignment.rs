@@ -1,9 +1,5 @@
-//! Where the nodes of a session really run, as ONNX Runtime reports it.
-//!
-//! The one place of this crate with unsafe code: the report has no safe binding yet. The calls
+//! Where the nodes of a session really run, as ONNX Runtime reports it. The report has no safe binding yet. The calls
 //! read memory that the session owns, while the session is borrowed.
-
-#![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
@@ -62,5 +58,5 @@ unsafe fn slice<'a, T>(data: *const T, length: usize) -> &'a [T] {
 /// `status` comes from a call of the runtime just now.
 unsafe fn check(status: ort::sys::OrtStatusPtr) -> Result<(), String> {
     // SAFETY: promised by the caller.
-    unsafe { ort::Error::result_from_status(status) }.map_err(|err| super::session::one_line(&err))
+    unsafe { ort::Error::result_from_status(status) }.map_err(|err| crate::infer::session::one_line(&err))
 }
