@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from gpu_check_prepare import CheckError, Place, prepare
-from gpu_check_steps import Check, Plan, machine
+from gpu_check_steps import Bar, Check, Plan, machine
 
 # Seconds for everything; steps that would begin later are not run.
 TIME = 540
@@ -30,8 +30,11 @@ FULL = Plan(
     sizes=("1280x720", "1920x1080", "960x540"),
     faces=(2, 0, 8),
     equality="160x120",
+    blends=(("33x17", 3, 16, "balanced"), ("1280x720", 2, 8, "balanced"), ("1280x720", 2, 8, "quality"), ("1920x1080", 2, 8, "balanced")),
     frames=40,
     soak=("320x180", 5000),
+    # What is asked of a card for servers.
+    bars=(Bar("1280x720", 2, 100), Bar("1920x1080", 2, 50)),
 )
 DRY = Plan(
     providers=("cpu", "cpu:fp16"),
@@ -40,8 +43,11 @@ DRY = Plan(
     sizes=("320x200",),
     faces=(0, 2),
     equality="40x32",
+    # They are for GPUs.
+    blends=(),
     frames=3,
     soak=("32x24", 100),
+    bars=(),
 )
 
 

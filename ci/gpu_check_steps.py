@@ -16,8 +16,18 @@ LEAST_PSNR = {"fp32": 60.0, "fp16": 50.0}
 MOST_LEVELS = {"fp32": 1, "fp16": None}
 # MiB by which the process and the GPU may grow from the first fifth of the frames to the last.
 MOST_GROWTH = 16.0
+# Of a bare session's speed what the whole element should have, and of a frame's time what steadying may take.
+LEAST_RATIO, MOST_STEADYING = 0.85, 0.15
 # A step that hangs is not waited for longer, in seconds.
 LONGEST_STEP = 150
+
+
+class Bar(NamedTuple):
+    """What is asked of the fastest precision of every network."""
+
+    size: str
+    faces: int
+    frames_per_second: float
 
 
 class Plan(NamedTuple):
@@ -28,8 +38,11 @@ class Plan(NamedTuple):
     sizes: Tuple[str, ...]
     faces: Tuple[int, ...]
     equality: str
+    # Size, factor, bits of a sample and temporal mode.
+    blends: Tuple[Tuple[str, int, int, str], ...]
     frames: int
     soak: Tuple[str, int]
+    bars: Tuple[Bar, ...]
 
 
 class Gpu:
@@ -89,6 +102,7 @@ class Check:
         self.left_out: List[str] = []
         self.rows: List[Tuple[str, ...]] = []
         self.usable: List[str] = []
+        self.bars: List[str] = []
 
     def tool(self, *words, most: float = LONGEST_STEP) -> dict:
         """What examples/providers says; CheckError with its reason where it fails."""
@@ -133,6 +147,8 @@ class Check:
         for provider in self.usable:
             for model in self.plan.models:
                 self.step(f"{model}, {provider} beside cpu", lambda: self.equality(model, provider))
+        for blend in self.plan.blends:
+            self.step(f"blend of {blend[0]}, {blend[3]}, {blend[2]} bits", lambda: self.blend(*blend))
         self.step(f"{self.plan.soak[1]} frames on {self.usable[0]}", self.soak)
         if any(provider.startswith("tensorrt") for provider in self.usable):
             self.left_out.append("speed on tensorrt: it builds an engine for each network and size, which takes minutes")
@@ -166,6 +182,27 @@ class Check:
         if told["psnr"] is not None and told["psnr"] < LEAST_PSNR[precision] or most is not None and told["largest"] > most:
             self.wrong(f"{model} on {provider} is not the processor's picture: {psnr}, {told['largest']} levels")
 
+    def blend(self, size: str, factor: int, bits: int, mode: str) -> None:
+        """Kernels of ours make what the processor does, and faster than the runtime's operators."""
+        what = f"blend of {size} x{factor}, {mode}, {bits} bits"
+        try:
+            told = self.tool("blend", size, factor, bits, mode)
+        except CheckError as error:
+            return self.wrong(f"{what}: {error}")
+        levels, kernels, operators = (told[name] for name in ("worst", "kernels_ms", "operators_ms"))
+        self.row(what, "cuda", f"{kernels:.2f} ms, {operators:.2f} by operators, {levels:g} levels to cpu")
+        if levels > MOST_LEVELS["fp32"]:
+            self.wrong(f"{what}: our kernels differ from the processor by up to {levels:g} levels")
+
+    def judge(self, what: str, bar: Bar, told: dict) -> None:
+        for name, found, is_kept in (
+            (f"at least {bar.frames_per_second:g} frames/s", f"{1e3 / told['flowing_ms']:.1f}", told["flowing_ms"] <= 1e3 / bar.frames_per_second),
+            (f"at least {LEAST_RATIO} of the bare session", f"{told['ratio']:.2f}", told["ratio"] >= LEAST_RATIO),
+            (f"at most {MOST_STEADYING:.0%} for steadying", f"{told['stages_ms']['blend'] / told['ms']:.0%}",
+             told["stages_ms"]["blend"] <= MOST_STEADYING * told["ms"]),
+        ):
+            self.bars.append(f"{what}: {name}: {found}, {'kept' if is_kept else 'MISSED'}")
+
     def speed(self, model: str, size: str, faces: int, provider: str) -> None:
         words = ["element", model, size, self.plan.frames, provider, faces, "temporal-mode=balanced"]
         if faces:
@@ -176,6 +213,11 @@ class Check:
         cells = [f"{1e3 / told['flowing_ms']:.1f} frames/s", f"{told['ms']:.1f} ms", f"{1e3 / told['bare_ms']:.1f} frames/s"]
         cells += [f"{told['ratio']:.2f}", stages, gpu.told()]
         self.row(f"{model} {size}, {faces} faces", provider, *cells)
+        for bar in self.plan.bars:
+            if (bar.size, bar.faces) == (size, faces):
+                self.judge(f"{model} {size}, {faces} faces, {provider}", bar, told)
+        if provider.startswith("cuda") and (told["large_picture"] != "device" or told["fallbacks"]):
+            self.wrong(f"{model} {size} on {provider}: large pictures are on the {told['large_picture']}: {'; '.join(told['fallbacks']) or 'no reason given'}")
         if faces and not told["restored"]:
             self.wrong(f"{model} {size} on {provider}: none of {faces} faces was restored")
 
@@ -197,7 +239,7 @@ class Check:
         head = ("what", "provider", "figure", "a frame alone", "bare session", "element / bare", "stages, ms a frame", "GPU load, memory")
         lines = ["", f"On {self.about}:", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
         lines += [f"| {' | '.join(row + ('',) * (len(head) - len(row)))} |" for row in self.rows]
-        for title, texts in (("Wrong", self.failures), ("Not run", self.left_out)):
+        for title, texts in (("Bars", self.bars), ("Wrong", self.failures), ("Not run", self.left_out)):
             if texts:
                 lines += ["", f"{title}:", "", *(f"- {text}" for text in texts)]
         return "\n".join(lines)

@@ -248,7 +248,8 @@ fn element(
     let told = json!({
         "provider": stats.get::<String>("provider")?, "ms": median(through), "bare_ms": alone,
         "flowing_ms": flowing, "ratio": alone / flowing, "stages_ms": stages, "restored": restored, "tiles": stats.get::<u64>("tiles")?,
-        "frames": stats.get::<u64>("frames")?, "resident_mib": resident,
+        "frames": stats.get::<u64>("frames")?, "resident_mib": resident, "large_picture": stats.get::<String>("large-picture")?,
+        "fallbacks": stats.get::<gst::Array>("fallbacks")?.iter().filter_map(|reason| reason.get().ok()).collect::<Vec<String>>(),
     });
     Ok(told)
 }

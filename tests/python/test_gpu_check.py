@@ -25,9 +25,10 @@ NODES = {"describe": "cuda", "nodes": {"CUDAExecutionProvider": 80}}
 COMPARE = {"providers": ["cpu", "cuda"], "ms": [10.0, 1.0], "ratio": 10.0, "psnr": 70.0, "largest": 1}
 ELEMENT = {
     "provider": "cuda", "ms": 2.0, "flowing_ms": 2.0, "bare_ms": 1.5, "ratio": 0.75, "stages_ms": {"upscale": 1.5}, "restored": 9,
-    "tiles": 9, "frames": 9, "resident_mib": [100.0, 300.0, 301.0, 301.0, 302.0, 301.0],
+    "tiles": 9, "frames": 9, "resident_mib": [100.0, 300.0, 301.0, 301.0, 302.0, 301.0], "large_picture": "device", "fallbacks": [],
 }
-PLAN = gpu_check.DRY._replace(providers=("cuda",), models=("some",), sizes=("64x48",), faces=(0, 2))
+BLEND = {"worst": 0.0, "kernels_ms": 0.2, "operators_ms": 2.5}
+PLAN = gpu_check.DRY._replace(providers=("cuda",), models=("some",), sizes=("64x48",), faces=(0, 2), blends=(("33x17", 3, 16, "quality"),))
 
 
 class Steps(unittest.TestCase):
@@ -37,7 +38,7 @@ class Steps(unittest.TestCase):
 
     def run_with(self, plan=PLAN, seconds=60.0, **answers) -> gpu_check_steps.Check:
         """The steps with a program that answers so; an answer that is a text is an error."""
-        answers = {"nodes": NODES, "compare": COMPARE, "element": ELEMENT, **answers}
+        answers = {"nodes": NODES, "compare": COMPARE, "element": ELEMENT, "blend": BLEND, **answers}
         tool = self.folder / "providers"
         cases = ""
         for name, answer in answers.items():
@@ -54,7 +55,7 @@ class Steps(unittest.TestCase):
     def test_what_is_right_is_no_failure_and_every_step_has_a_row(self):
         check = self.run_with()
         self.assertEqual((check.failures, check.left_out), ([], []))
-        steps = ("nodes", "to cpu", "frames of", "0 faces", "2 faces")
+        steps = ("nodes", "to cpu", "blend of", "frames of", "0 faces", "2 faces")
         self.assertEqual(len(check.rows), len(steps))
         for step, row in zip(steps, check.rows):
             self.assertIn(step, row[0])
@@ -70,8 +71,13 @@ class Steps(unittest.TestCase):
             ("compare", {**COMPARE, "largest": 2}, "2 levels"),
             ("element", {**ELEMENT, "restored": 0}, "faces"),
             ("element", {**ELEMENT, "resident_mib": [100.0, 300.0, 305.0, 320.0, 340.0, 360.0]}, "memory grows"),
+            ("element", {**ELEMENT, "fallbacks": ["blended slowly"]}, "blended slowly"),
+            ("element", {**ELEMENT, "large_picture": "host"}, "on the host: no reason"),
+            ("blend", {**BLEND, "worst": 2.0}, "2 levels"),
+            ("blend", "Error: no kernels", "no kernels"),
         ):
-            check = self.run_with(**{name: answer})
+            faces = (2,) if name == "element" else (0, 2)
+            check = self.run_with(PLAN._replace(faces=faces), **{name: answer})
             self.assertEqual(len(check.failures), 1, (name, answer, check.failures))
             self.assertIn(expected, check.failures[0])
             self.assertIn(expected, check.table())
@@ -81,6 +87,20 @@ class Steps(unittest.TestCase):
         half = PLAN._replace(providers=("cuda:fp16",))
         self.assertEqual(self.run_with(half, compare={**COMPARE, "psnr": 51.0, "largest": 9}).failures, [])
         self.assertEqual(len(self.run_with(half, compare={**COMPARE, "psnr": 49.0}).failures), 1)
+
+    def test_bars_are_told_as_kept_or_missed_and_are_no_failures(self):
+        plan = PLAN._replace(bars=(gpu_check_steps.Bar("64x48", 2, 100), gpu_check_steps.Bar("8x8", 2, 1)))
+        told = {**ELEMENT, "flowing_ms": 8.0, "ratio": 0.9, "ms": 10.0, "stages_ms": {"blend": 1.0}}
+        for changed, missed in (
+            ({}, []), ({"flowing_ms": 10.5}, ["100 frames/s: 95.2"]), ({"ratio": 0.8}, ["bare session: 0.80"]),
+            ({"stages_ms": {"blend": 1.6}}, ["steadying: 16%"]),
+        ):
+            check = self.run_with(plan, element={**told, **changed})
+            self.assertEqual((check.failures, len(check.bars)), ([], 3))
+            found = [bar for bar in check.bars if bar.endswith("MISSED")]
+            self.assertEqual(len(found), len(missed), check.bars)
+            self.assertTrue(all(text in bar for text, bar in zip(missed, found)), found)
+            self.assertIn("Bars:", check.table())
 
     def test_what_cannot_run_is_told_with_its_reason_and_is_no_failure(self):
         check = self.run_with(element="Error: the GPU is busy")
