@@ -35,6 +35,9 @@ FOR_PROCESSORS = "facesr-live-x2-int8"
 FIRST = 4
 # A size at which a frame takes little time, and its bytes.
 SMALL, SMALL_BYTES = "96x64", 96 * 64 * 3
+# Frames of the clip with a face.
+FACE_SIZE = (176, 144)
+FACE_BYTES = 3 * FACE_SIZE[0] * FACE_SIZE[1]
 STEADIED = "model=span-x2 execution-provider=cuda temporal-mode=balanced"
 ALLOCATIONS = ("malloc", "free", "pin", "unpin", "stream")
 # What is said of a GPU that others fill.
@@ -208,13 +211,16 @@ class Provider(unittest.TestCase):
 
     def stream(self, sizes: str, frames: int, properties: str, pixels: str = "RGB", **settings) -> Stream:
         """Runs so many frames of a moving ball in each size through the element, and notes its memory, in KiB, at each."""
-        log = self.folder / "log"
-        log.unlink(missing_ok=True)
         line = f"concat name=all ! facesr stats-interval=1 face-mode=off {properties} ! fakesink sync=false"
         for size in sizes.split():
             width, height = size.split("x")
             caps = f"video/x-raw,format={pixels},width={width},height={height},framerate=25/1"
             line += f" videotestsrc num-buffers={frames} pattern=ball ! {caps} ! all."
+        return self.launched(line, **settings)
+
+    def launched(self, line: str, **settings) -> Stream:
+        log = self.folder / "log"
+        log.unlink(missing_ok=True)
         lines, memory = [], []
         with subprocess.Popen(
             ["gst-launch-1.0", "-m", *line.split()],
@@ -230,7 +236,9 @@ class Provider(unittest.TestCase):
         return Stream(lines, stand_in.read_log(log) if log.exists() else [], [kib for kib in memory if kib])
 
     def runs(self, *arguments, **settings) -> Stream:
-        stream = self.stream(*arguments, **settings)
+        return self.right(self.stream(*arguments, **settings))
+
+    def right(self, stream: Stream) -> Stream:
         self.assertTrue(stream.said and not stream.errors, stream.output)
         wrong = [line for line in stream.log if line.what in ("wrong_copy", "wrong_free", "unknown_kernel", "no_room")]
         self.assertEqual(wrong, [])
@@ -324,6 +332,40 @@ class Provider(unittest.TestCase):
                 for name in names:
                     # The first frame has no past. There is a trial for each size of samples that was tried.
                     self.assertIn(stream.launches(name) - (frames - 1), (1, 2), name)
+
+    def with_a_face(self, properties: str, **settings) -> Stream:
+        """Runs a dozen frames of a clip in which the processor finds a face, for a GPU that computes nothing finds none."""
+        raw = self.folder / "faces"
+        if not raw.exists():
+            clip = fetch.cache_folder() / "media/carphone_pristine.mp4"
+            line = f"gst-launch-1.0 -q filesrc location={clip} ! decodebin ! videoconvert ! video/x-raw,format=RGB ! filesink location={raw}"
+            subprocess.run(line.split(), check=True)
+            os.truncate(raw, 12 * FACE_BYTES)
+        frames = f"filesrc location={raw} ! rawvideoparse width={FACE_SIZE[0]} height={FACE_SIZE[1]} format=rgb framerate=25/1"
+        finding = "facesr name=finder scale=1 execution-provider=cpu temporal-mode=off face-mode=detect"
+        restoring = f"facesr stats-interval=1 face-source=meta {STEADIED} {properties}"
+        return self.launched(f"{frames} ! {finding} ! {restoring} ! fakesink", **settings)
+
+    def test_faces_are_restored_on_the_gpu_beside_a_picture_that_stays_there(self):
+        large = 4 * FACE_BYTES
+        for flying in (0, 2):
+            with self.subTest(flying=flying):
+                stream = self.right(self.with_a_face(f"frames-in-flight={flying}"))
+                self.assertEqual((stream.stat("large-picture"), stream.stat("fallbacks")), ("device", "<  >"))
+                counts = [int(re.search(rf"{name}\W+guint64\W+(\d+)", stream.stat("faces"))[1]) for name in ("restored", "failed")]
+                self.assertEqual(counts, [12, 0])
+                # One crop for the restorer and one back, of 256x256 at most in floats.
+                copies = [line for line in stream.behind(large, FIRST) if line.what.startswith(("h2d", "d2h"))]
+                self.assertEqual([line for line in copies if line.number > large and line.number > 4 * 3 * 256**2], [])
+
+    def test_a_restorer_that_fails_on_the_gpu_is_told_in_a_line_and_the_frame_goes_on_without_it(self):
+        (calls,) = [line.number for line in self.right(self.with_a_face("")).log if (line.what, line.name) == ("calls", "cudnnBackendExecute")]
+        # The restorer has the last ones of a frame, more than these.
+        stream = self.with_a_face("", FAIL=f"cudnnBackendExecute:{calls - 10}")
+        told = "face restorer facesr-face-256 failed, .*: model facesr-face-256 failed on .*: CUDNN_FE failure.*, see `nvidia-smi`$"
+        self.assertEqual(len(re.findall(f"^WARNING: .*{told}", stream.output, re.M)), 1, stream.output)
+        self.assertEqual(stream.errors, [])
+        self.assertRegex(stream.stat("faces"), r"failed\W+guint64\W+1\b")
 
     def test_frames_allocate_nothing_on_the_gpu_and_leave_nothing_in_memory(self):
         frames = 400
