@@ -31,6 +31,7 @@ FULL = Plan(
     faces=(2, 0, 8),
     equality="160x120",
     blends=(("33x17", 3, 16, "balanced"), ("1280x720", 2, 8, "balanced"), ("1280x720", 2, 8, "quality"), ("1920x1080", 2, 8, "balanced")),
+    layout="1280x720",
     frames=40,
     soak=("320x180", 5000),
     # What is asked of a card for servers.
@@ -45,6 +46,7 @@ DRY = Plan(
     equality="40x32",
     # They are for GPUs.
     blends=(),
+    layout=None,
     frames=3,
     soak=("32x24", 100),
     bars=(),

@@ -40,6 +40,8 @@ class Plan(NamedTuple):
     equality: str
     # Size, factor, bits of a sample and temporal mode.
     blends: Tuple[Tuple[str, int, int, str], ...]
+    # A size at which a layout of channels is tried, or none.
+    layout: Optional[str]
     frames: int
     soak: Tuple[str, int]
     bars: Tuple[Bar, ...]
@@ -147,6 +149,10 @@ class Check:
         for provider in self.usable:
             for model in self.plan.models:
                 self.step(f"{model}, {provider} beside cpu", lambda: self.equality(model, provider))
+        if self.plan.layout:
+            for provider in (provider for provider in self.usable if provider.startswith("cuda")):
+                for model in self.plan.models:
+                    self.step(f"{model}, channels last on {provider}", lambda: self.layout(model, provider))
         for blend in self.plan.blends:
             self.step(f"blend of {blend[0]}, {blend[3]}, {blend[2]} bits", lambda: self.blend(*blend))
         self.step(f"{self.plan.soak[1]} frames on {self.usable[0]}", self.soak)
@@ -202,6 +208,14 @@ class Check:
              told["stages_ms"]["blend"] <= MOST_STEADYING * told["ms"]),
         ):
             self.bars.append(f"{what}: {name}: {found}, {'kept' if is_kept else 'MISSED'}")
+
+    def layout(self, model: str, provider: str) -> None:
+        """Channels that lie together, beside planes: not used yet, as nothing is known of what it brings."""
+        size = self.plan.layout
+        told = self.tool("compare", model, size, 10, provider, f"{provider}:nhwc")
+        psnr = "same" if told["psnr"] is None else f"{told['psnr']:.1f} dB"
+        planes, together = told["ms"]
+        self.row(f"{model} {size}: channels last", provider, f"{together:.2f} ms, {planes:.2f} in planes, {told['ratio']:.2f} times as fast, {psnr}")
 
     def speed(self, model: str, size: str, faces: int, provider: str) -> None:
         words = ["element", model, size, self.plan.frames, provider, faces, "temporal-mode=balanced"]

@@ -6,7 +6,7 @@
 //!     providers blend   WIDTHxHEIGHT FACTOR BITS MODE [DEVICE]
 //!     providers element MODEL WIDTHxHEIGHT FRAMES PROVIDER FACES [FRAMES-OF-FACES] [NAME=VALUE...]
 //!
-//! PROVIDER is `cpu` or `cuda:fp16`. FRAMES is a file of pictures of three bytes a pixel in the size given, of which one
+//! PROVIDER is `cpu` or `cuda:fp16`, and for `nodes` and `compare` `cuda:fp16:nhwc`, with channels last. FRAMES is a file of pictures of three bytes a pixel in the size given, of which one
 //! after the other is taken; FRAMES-OF-FACES the same in 176x144, each with a face, of which so many are laid over the
 //! picture. `blend` holds our own kernels to the standard operators on the processor, in levels, and to their time on the GPU, with
 //! temporal mode `balanced` or `quality`; the size is of the input. `compare` runs bare sessions in turn, `element` the whole element and a bare session of its network, the
@@ -85,9 +85,10 @@ fn parse_size(text: &str) -> Result<Size> {
 }
 
 fn load(model: &str, provider: &str) -> Result<OnnxNetwork<u8>> {
+    let (provider, channels_last) = provider.strip_suffix(":nhwc").map_or((provider, false), |name| (name, true));
     let (provider, precision) = parse_provider(provider)?;
     let file = Upscaler::read(&registry::resolve(model, Some(2.0), None)?)?;
-    let options = Options { choice: Choice::Only(provider), precision, ..Options::default() };
+    let options = Options { choice: Choice::Only(provider), precision, channels_last, ..Options::default() };
     Ok(OnnxNetwork::load(runtime::load(None, None)?, &file, &options)?)
 }
 

@@ -47,6 +47,9 @@ pub struct Options {
     pub threads: usize,
     /// Who shares the loaded network: those of the same name; `None` is a name, too.
     pub instance: Option<String>,
+    /// On CUDA, convolutions take pictures whose channels lie together, as tensor cores want 16-bit floats. For measurements:
+    /// what it brings is not known of any GPU yet.
+    pub channels_last: bool,
 }
 
 /// A loaded network.

@@ -54,6 +54,7 @@ pub(super) fn register(
             let cuda = CUDA::default().with_device_id(options.device).with_tf32(false);
             // Frames have one size. By its default each extension is twice the one before, whatever is needed.
             let cuda = cuda.with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested);
+            let cuda = cuda.with_prefer_nhwc(options.channels_last);
             builder.with_execution_providers(strictly(cuda.build()))
         }
         Provider::TensorRt => {

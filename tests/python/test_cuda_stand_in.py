@@ -203,9 +203,11 @@ class Provider(unittest.TestCase):
         return line
 
     def blended(self, size: str, factor: int, bits: int, mode: str, **settings) -> dict:
-        """What examples/providers says of our kernels."""
-        words = [providers(), "blend", size, str(factor), str(bits), mode]
-        done = subprocess.run(words, env=self.environment(**settings), capture_output=True, text=True, timeout=LIMIT)
+        return self.example("blend", size, str(factor), str(bits), mode, **settings)
+
+    def example(self, *words: str, **settings) -> dict:
+        """What examples/providers says."""
+        done = subprocess.run([providers(), *words], env=self.environment(**settings), capture_output=True, text=True, timeout=LIMIT)
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)
 
@@ -298,6 +300,11 @@ class Provider(unittest.TestCase):
         for (size, factor), bits, mode in itertools.product(sizes, (8, 16), ("balanced", "quality")):
             with self.subTest(size=size, bits=bits, mode=mode):
                 self.assertEqual(self.blended(size, factor, bits, mode)["worst"], 0.0)
+
+    def test_channels_that_lie_together_leave_every_node_on_the_gpu(self):
+        for model, precision in itertools.product(upscalers(), ("fp32", "fp16")):
+            with self.subTest(model=model, precision=precision):
+                self.assertEqual(self.example("nodes", model, f"cuda:{precision}:nhwc")["describe"], "cuda")
 
     def test_kernels_that_are_wrong_are_told_by_how_much(self):
         for mode in ("balanced", "quality"):

@@ -88,6 +88,12 @@ class Steps(unittest.TestCase):
         self.assertEqual(self.run_with(half, compare={**COMPARE, "psnr": 51.0, "largest": 9}).failures, [])
         self.assertEqual(len(self.run_with(half, compare={**COMPARE, "psnr": 49.0}).failures), 1)
 
+    def test_another_layout_is_tried_on_cuda_alone_and_told_by_its_ratio(self):
+        plan = PLAN._replace(layout="64x48")
+        (row,) = [row for row in self.run_with(plan).rows if "channels last" in row[0]]
+        self.assertIn("1.00 ms, 10.00 in planes, 10.00 times as fast, 70.0 dB", row[2])
+        self.assertNotIn("channels last", self.run_with(plan._replace(providers=("cpu",)), nodes={**NODES, "nodes": {"CPUExecutionProvider": 8}}).table())
+
     def test_bars_are_told_as_kept_or_missed_and_are_no_failures(self):
         plan = PLAN._replace(bars=(gpu_check_steps.Bar("64x48", 2, 100), gpu_check_steps.Bar("8x8", 2, 1)))
         told = {**ELEMENT, "flowing_ms": 8.0, "ratio": 0.9, "ms": 10.0, "stages_ms": {"blend": 1.0}}

@@ -334,6 +334,7 @@ impl Settings {
                 cache_dir: self.model_cache_dir.clone(),
                 threads: self.threads as usize,
                 instance: self.model_instance_id.clone().filter(|id| !id.is_empty()),
+                channels_last: false,
             },
             runtime: self.runtime.clone(),
             beside,
