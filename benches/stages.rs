@@ -17,7 +17,7 @@ use gstfacesr::image::resample::Resampler;
 use gstfacesr::image::{Picture, Sample, Size};
 use gstfacesr::infer::onnx::{OnnxNetwork, Options, TensorSample};
 use gstfacesr::infer::provider::{Choice, Provider};
-use gstfacesr::infer::resident::Resident;
+use gstfacesr::infer::resident::{Deliver, Resident};
 use gstfacesr::infer::runtime;
 use gstfacesr::infer::tile::{Limits, Tiler};
 use gstfacesr::model::contract::Upscaler as File;
@@ -161,7 +161,7 @@ fn large_picture_in_graphs<S: TensorSample>(bencher: Bencher) {
     let (from, mut to, maps) = (scene::<S>(SMALL, 3), scene::<S>(LARGE, 3), drifting());
     bencher.bench_local(|| {
         let levels = resident.upscale(from.view(), None).expect("it runs");
-        resident.blend(levels, &maps).expect("it runs").give(to.view_mut()).expect("it fits");
+        resident.blend(levels, &maps, Deliver::Now).expect("it runs").give(to.view_mut()).expect("it fits");
     });
 }
 

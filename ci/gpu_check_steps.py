@@ -189,7 +189,7 @@ class Check:
             self.wrong(f"{model} on {provider} is not the processor's picture: {psnr}, {told['largest']} levels")
 
     def blend(self, size: str, factor: int, bits: int, mode: str) -> None:
-        """Kernels of ours make what the processor does, and faster than the runtime's operators."""
+        """Kernels of ours make what the processor does; their time beside that of the runtime's operators."""
         what = f"blend of {size} x{factor}, {mode}, {bits} bits"
         try:
             told = self.tool("blend", size, factor, bits, mode)

@@ -85,7 +85,8 @@ fn parse_size(text: &str) -> Result<Size> {
 }
 
 fn load(model: &str, provider: &str) -> Result<OnnxNetwork<u8>> {
-    let (provider, channels_last) = provider.strip_suffix(":nhwc").map_or((provider, false), |name| (name, true));
+    let (provider, channels_last) =
+        provider.strip_suffix(":nhwc").map_or((provider, false), |name| (name, true));
     let (provider, precision) = parse_provider(provider)?;
     let file = Upscaler::read(&registry::resolve(model, Some(2.0), None)?)?;
     let options = Options { choice: Choice::Only(provider), precision, channels_last, ..Options::default() };

@@ -12,7 +12,7 @@ use gstfacesr::image::resample::Resampler;
 use gstfacesr::image::{Picture, Sample, Size};
 use gstfacesr::infer::onnx::{OnnxNetwork, Options, TensorSample};
 use gstfacesr::infer::provider::{Choice, Provider};
-use gstfacesr::infer::resident::{Guard, Resident};
+use gstfacesr::infer::resident::{Deliver, Guard, Resident};
 use gstfacesr::infer::tile::{Limits, Tiler};
 use gstfacesr::infer::{InferError, runtime};
 use gstfacesr::model::contract::Upscaler as File;
@@ -103,7 +103,7 @@ impl<S: TensorSample> Both<S> {
         self.host.run(input.view(), host.view_mut()).unwrap();
         self.blend.begin(&mut host.view_mut());
         let levels = self.device.upscale(input.view(), None).unwrap();
-        self.device.begin(levels).unwrap().give(device.view_mut()).unwrap();
+        self.device.begin(levels, Deliver::Later).unwrap().give(device.view_mut()).unwrap();
         [host, device]
     }
 
@@ -112,14 +112,14 @@ impl<S: TensorSample> Both<S> {
         self.host.run(input.view(), host.view_mut()).unwrap();
         self.blend.blend(maps, &mut host.view_mut());
         let levels = self.device.upscale(input.view(), None).unwrap();
-        self.device.blend(levels, maps).unwrap().give(device.view_mut()).unwrap();
+        self.device.blend(levels, maps, Deliver::Later).unwrap().give(device.view_mut()).unwrap();
         [host, device]
     }
 
     fn repeat(&mut self) -> [Picture<S>; 2] {
         let (mut host, mut device) = (self.picture(), self.picture());
         self.blend.repeat(&mut host.view_mut());
-        self.device.repeat().unwrap().give(device.view_mut()).unwrap();
+        self.device.repeat(Deliver::Now).unwrap().give(device.view_mut()).unwrap();
         [host, device]
     }
 }
@@ -226,7 +226,7 @@ fn values_that_are_no_numbers_are_told_and_a_picture_of_the_host_takes_their_pla
     let (mut host, mut device) = (resampled.clone(), both.picture());
     let maps = maps(size, MOTIONS[2].1, 1);
     both.blend.blend(&maps, &mut host.view_mut());
-    both.device.blend(levels, &maps).unwrap().give(device.view_mut()).unwrap();
+    both.device.blend(levels, &maps, Deliver::Now).unwrap().give(device.view_mut()).unwrap();
     assert_same(&[host, device], "in its place");
     // The past was not lost by it.
     assert_same(&both.blend(&calm(2), &maps), "after it");
@@ -256,7 +256,7 @@ fn a_cancelled_run_ends_with_its_own_error_and_the_next_one_works() {
     let canceller = both.device.canceller();
     canceller.cancel();
     assert!(matches!(both.device.upscale(scene(size, 1).view(), None), Err(InferError::Cancelled)));
-    assert!(matches!(both.device.repeat(), Err(InferError::Cancelled)));
+    assert!(matches!(both.device.repeat(Deliver::Now), Err(InferError::Cancelled)));
     canceller.resume();
     both.device.upscale(scene(size, 1).view(), None).unwrap();
 }
@@ -327,19 +327,19 @@ fn enhance_in_parts<S: TensorSample>(
     let mut enhancer = opened::<S>(settings);
     let (large, maker) = (size.times(factor), enhancer.maker());
     let picture = move || Picture::from_elem((large.height, large.width, 3), S::MAX);
-    let (begun, to_end) = channel::<(_, Planned<S>, Picture<S>)>();
+    let (begun, to_end) = channel::<(usize, _, Planned<S>, Picture<S>)>();
     let (done, ended) = channel();
     let made = done.clone();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            let mut before: Option<(OnDevice<S>, Planned<S>, Picture<S>)> = None;
+            let mut before: Option<(usize, OnDevice<S>, Planned<S>, Picture<S>)> = None;
             loop {
                 // With nothing more to come for a while, the last one is ended.
                 let next = to_end.recv_timeout(Duration::from_millis(5));
-                if let Some((begun, planned, input)) = before.take() {
+                if let Some((number, begun, planned, input)) = before.take() {
                     let mut output = picture();
                     let report = begun.end(&planned, input.view(), output.view_mut()).unwrap();
-                    done.send((report, output)).unwrap();
+                    done.send((number, report, output)).unwrap();
                 }
                 match next {
                     Ok(next) => before = Some(next),
@@ -352,18 +352,21 @@ fn enhance_in_parts<S: TensorSample>(
             let mut planned = Planned::default();
             enhancer.plan(input.view(), large, &controls(number), &mut planned).unwrap();
             match maker.begin(&planned, input.view(), large).unwrap() {
-                Some(on_device) => begun.send((on_device, planned, input)).unwrap(),
+                Some(on_device) => begun.send((number, on_device, planned, input)).unwrap(),
                 None => {
                     let mut output = picture();
                     let report = maker.make(&planned, input.view(), output.view_mut()).unwrap();
-                    made.send((report, output)).unwrap();
+                    made.send((number, report, output)).unwrap();
                 }
             }
         }
         drop(begun);
     });
     drop(made);
-    ended.iter().collect()
+    // One that ends may be sent after the next, which was waiting for its end.
+    let mut ended: Vec<_> = ended.iter().collect();
+    ended.sort_by_key(|&(number, ..)| number);
+    ended.into_iter().map(|(_, report, output)| (report, output)).collect()
 }
 
 /// The same looks and the same pictures; how many frames were made on the device.

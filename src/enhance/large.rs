@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use super::making::Upscaled;
 use super::{Loaded, Settings};
-use crate::image::planar::Planar;
+use crate::image::planar::{COLOURS, Planar};
 use crate::image::resample::Resampler;
 use crate::image::{Size, View, ViewMut, copy};
 use crate::infer::onnx::TensorSample;
-use crate::infer::resident::{Finished, Guard, Levels, Resident};
+use crate::infer::resident::{Deliver, Finished, Guard, Levels, Resident};
 use crate::infer::{Cancel, InferError};
 use crate::model::contract::Upscaler as UpscalerFile;
 use crate::temporal::{Look, Mode, Seen, Steadying, blend};
@@ -21,8 +21,11 @@ use crate::upscale::{Done, Upscaler};
 /// the new picture and eight sums of three colours, and seventeen numbers that say where the past is read.
 const BLEND_BYTES: usize = 196;
 
-/// The same of the blend by kernels: two histories, the new picture and a difference of three colours, and two finished pictures.
-const KERNEL_BYTES: usize = 60;
+/// The same of the blend by kernels: two histories, the new picture and a difference, of three colours each.
+const KERNEL_BYTES: usize = 48;
+
+/// Finished pictures that are there at the same time: of as many frames as may be in flight, one that is made and one on its way.
+const FINISHED: usize = 10;
 
 /// Whether large pictures stay on the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,8 +121,8 @@ impl<S: TensorSample> Device<S> {
 
     /// Whether a picture of this size may be blended here.
     pub(super) fn has_room_for(&self, large: Size) -> bool {
-        let bytes = if self.resident.has_kernels() { KERNEL_BYTES } else { BLEND_BYTES };
-        large.width * large.height <= self.memory_limit / bytes
+        let blend = if self.resident.has_kernels() { KERNEL_BYTES } else { BLEND_BYTES };
+        large.width * large.height <= self.memory_limit / (blend + FINISHED * COLOURS * size_of::<S>())
     }
 
     /// Why the blend takes longer than it could, if it does.
@@ -161,11 +164,16 @@ impl<S: TensorSample> Device<S> {
     }
 
     /// What [`Steadying::steady`] does.
-    pub(super) fn steady(&mut self, seen: &Seen, levels: Option<Levels>) -> Result<Finished<S>, InferError> {
+    pub(super) fn steady(
+        &mut self,
+        seen: &Seen,
+        levels: Option<Levels>,
+        deliver: Deliver,
+    ) -> Result<Finished<S>, InferError> {
         match (seen.look, levels) {
-            (Look::Compared { .. }, Some(levels)) => self.resident.blend(levels, seen.maps()),
-            (_, Some(levels)) => self.resident.begin(levels),
-            (_, None) => self.resident.repeat(),
+            (Look::Compared { .. }, Some(levels)) => self.resident.blend(levels, seen.maps(), deliver),
+            (_, Some(levels)) => self.resident.begin(levels, deliver),
+            (_, None) => self.resident.repeat(deliver),
         }
     }
 

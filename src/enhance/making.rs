@@ -13,7 +13,7 @@ use crate::image::resample::Resampler;
 use crate::image::{Sample, Size, View, ViewMut, copy};
 use crate::infer::InferError;
 use crate::infer::onnx::TensorSample;
-use crate::infer::resident::{Finished, Levels};
+use crate::infer::resident::{Deliver, Finished, Levels};
 use crate::temporal::reuse::Refresh;
 use crate::temporal::{Look, Steadying};
 use crate::upscale::{Done, Runs, Upscaler};
@@ -219,7 +219,7 @@ impl<S: TensorSample> Making<S> {
             _ => device.upscale(planned.for_network(input), large, Some(planned.seen()))?,
         };
         let started = Instant::now();
-        let finished = device.steady(planned.seen(), upscaled.levels.take())?;
+        let finished = device.steady(planned.seen(), upscaled.levels.take(), Deliver::Later)?;
         let (finishing, blending) = (self.finishing.clone(), started.elapsed());
         Ok(Some(OnDevice { finished, upscaled, blending, finishing, _ticket: self.begun.one_more() }))
     }
@@ -234,7 +234,7 @@ impl<S: TensorSample> Making<S> {
         let Self { threads, steadying, device, place, .. } = self;
         match device {
             Some(device) if *place == Place::Device => {
-                device.steady(planned.seen(), levels)?.give(output.view_mut())
+                device.steady(planned.seen(), levels, Deliver::Now)?.give(output.view_mut())
             }
             _ => {
                 threads.run(|| steadying.steady(planned.seen(), output));

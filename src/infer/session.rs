@@ -68,7 +68,7 @@ pub(super) fn start_with_ours(
     kernels: &Arc<Kernels>,
 ) -> Result<(Arc<Shared>, shared::Nodes), String> {
     shared(path, model, provider, options, || {
-        let builder = configured(runtime, path, options, Idle::Sleep)?;
+        let builder = configured(runtime, path, provider, options, Idle::Sleep)?;
         let domain = kernels.domain().map_err(|err| one_line(&err))?;
         let builder = builder.with_operators(domain).map_err(|err| one_line(&err))?;
         commit(runtime, builder, model, provider, options)
@@ -95,7 +95,7 @@ pub(super) fn start_alone(
     options: &Options,
     idle: Idle,
 ) -> Result<(Session, shared::Nodes), String> {
-    let builder = configured(runtime, path, options, idle)?;
+    let builder = configured(runtime, path, provider, options, idle)?;
     let tuned = (provider == Provider::Cpu).then(|| prelu::written_otherwise(model)).flatten();
     commit(runtime, builder, tuned.as_deref().unwrap_or(model), provider, options)
 }
@@ -104,6 +104,7 @@ pub(super) fn start_alone(
 fn configured(
     runtime: &Runtime,
     path: &Path,
+    provider: Provider,
     options: &Options,
     idle: Idle,
 ) -> Result<SessionBuilder, String> {
@@ -121,8 +122,10 @@ fn configured(
             builder =
                 builder.with_config_entry("session.model_external_initializers_file_folder_path", folder)?;
         }
-        if options.threads > 0 {
-            builder = builder.with_intra_threads(options.threads)?;
+        // Beside a GPU there is nothing to share out, and one thread a core and session would wait for nothing.
+        let threads = if provider.is_gpu() { 1 } else { options.threads };
+        if threads > 0 {
+            builder = builder.with_intra_threads(threads)?;
         }
         Ok(builder)
     };

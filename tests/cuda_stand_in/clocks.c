@@ -10,6 +10,7 @@
 /* What a stream or event stands for: when all that it was given is done, in nanoseconds. */
 typedef struct Clock {
     int64_t due;
+    bool is_stream;
 } Clock;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -31,6 +32,10 @@ static int64_t later(int64_t a, int64_t b) {
 
 static Clock *clock_of(void *stream) {
     return stream ? stream : &default_stream;
+}
+
+bool stand_in_is_stream(const void *stream) {
+    return stream && ((const Clock *)stream)->is_stream;
 }
 
 void stand_in_busy(Engine engine, void *stream, double microseconds) {
@@ -72,7 +77,10 @@ uint64_t stand_in_wait(void *stream) {
 
 int cudaStreamCreateWithFlags(void **stream, unsigned flags) {
     CUDA_CALLED(CUDA_OUT_OF_MEMORY);
-    *stream = calloc(1, sizeof(Clock));
+    Clock *made = calloc(1, sizeof *made);
+    if (made)
+        made->is_stream = true;
+    *stream = made;
     stand_in_note("stream", flags);
     return *stream ? CUDA_SUCCESS : stand_in_failed(CUDA_OUT_OF_MEMORY);
 }

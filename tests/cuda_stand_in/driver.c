@@ -106,6 +106,8 @@ int cuModuleUnload(void *module) {
 /* What is found must be in the text, too, and take a parameter of the size that it has in the source. */
 int cuModuleGetFunction(Function **function, const char *module, const char *name) {
     CALLED(NOT_FOUND);
+    if (current != &only_context)
+        return INVALID_CONTEXT;
     char entry[256];
     snprintf(entry, sizeof entry, ".entry %s(\n\t.param .align 8 .b8 %s_param_0[%zu]\n)", name, name, sizeof(Blend));
     for (size_t at = 0; at < FUNCTIONS; at++)
@@ -126,6 +128,10 @@ int cuLaunchKernel(Function *function, unsigned grid_x, unsigned grid_y, unsigne
         return INVALID_CONTEXT;
     if (grid_z != 1 || block_z != 1 || block_x * block_y > 1024 || extra)
         return CUDA_INVALID_VALUE;
+    if (!stand_in_is_stream(stream)) {
+        stand_in_note("wrong_stream", 0);
+        return CUDA_INVALID_HANDLE;
+    }
     Blend blend = *(const Blend *)arguments[0];
     BEHIND(levels), BEHIND(past), BEHIND(maps), BEHIND(rows), BEHIND(down), BEHIND(columns), BEHIND(across);
     BEHIND(difference), BEHIND(history), BEHIND(finished);

@@ -89,6 +89,9 @@ bool stand_in_is_pinned(const void *address);
 /* The engines of a device, which work beside each other. */
 typedef enum { COMPUTE, COPY_TO_HOST, COPY_TO_DEVICE, ENGINES } Engine;
 
+/* Whether it is a stream that was made here, and not the default one, which no other waits for. */
+bool stand_in_is_stream(const void *stream);
+
 /* Keeps an engine busy for so long, once it and the stream (NULL: the default one) are done with what they have. */
 void stand_in_busy(Engine engine, void *stream, double microseconds);
 

@@ -154,6 +154,8 @@ impl Kind {
 pub(in crate::infer) const SCALE: [&str; 2] = ["scale_across", "scale_down"];
 pub(in crate::infer) const MOVING: [&str; 2] = ["moving_from", "moving_range"];
 pub(in crate::infer) const KEPT: [&str; 2] = ["kept_least", "kept_more"];
+/// Whole numbers: the size that rows and columns of the maps are counted in.
+pub(in crate::infer) const SMALL: [&str; 2] = ["small_height", "small_width"];
 
 struct OfKind {
     kind: Kind,
@@ -188,9 +190,16 @@ impl Operator for OfKind {
     fn create_kernel<'attr>(&self, node: &KernelContext<'attr>) -> ort::Result<Launch> {
         let pair = |names: [&str; 2]| names.map(|name| node.get::<f32>(name).unwrap_or_default());
         let numbers = Numbers { scale: pair(SCALE), moving: pair(MOVING), kept: pair(KEPT) };
-        let function = self.kernels.module.load_function(self.kind.function());
+        let small = SMALL.map(|name| node.get::<i64>(name).unwrap_or_default());
+        let Kernels { context, module } = &*self.kernels;
+        // What unwinds out of here would end the process.
+        let function = catch_unwind(AssertUnwindSafe(|| {
+            context.bind_to_thread()?;
+            module.load_function(self.kind.function())
+        }));
+        let function = function.map_err(|_| wrong("the driver lacks a function"))?;
         let function = function.map_err(|err| ort::Error::new(told(&err)))?;
-        Ok(Launch { kind: self.kind, context: self.kernels.context.clone(), function, numbers })
+        Ok(Launch { kind: self.kind, context: context.clone(), function, numbers, small })
     }
 }
 
@@ -200,11 +209,12 @@ struct Launch {
     context: Arc<CudaContext>,
     function: CudaFunction,
     numbers: Numbers,
+    /// Rows and columns of the maps.
+    small: [i64; 2],
 }
 
 impl Kernel for Launch {
     fn compute(&mut self, run: &ComputeContext) -> ort::Result<()> {
-        // What unwinds out of here would end the process.
         catch_unwind(AssertUnwindSafe(|| self.launch(run)))
             .unwrap_or_else(|_| Err(ort::Error::new("a launch of ours failed")))
     }
@@ -251,6 +261,7 @@ impl Launch {
             return Err(wrong("the shapes are others"));
         };
         let fits = second.dims == levels.dims
+            && [small_height, stride.min(self.small[1])] == self.small
             && rows.dims == [2, height]
             && down.dims == [height]
             && columns.dims == [2, width]
@@ -294,12 +305,12 @@ impl Launch {
         }
         let grid = ((blend.width as u32).div_ceil(BLOCK.0), down, 1);
         let config = LaunchConfig { grid_dim: grid, block_dim: (BLOCK.0, BLOCK.1, 1), shared_mem_bytes: 0 };
-        let stream = run.stream()?.map_or(std::ptr::null_mut(), |stream| stream.as_ptr());
+        let stream = run.stream()?.ok_or_else(|| wrong("there is no stream"))?.as_ptr();
         // SAFETY: the runtime runs this kernel on that stream, of the context of the device, which it keeps for longer than this call.
         let stream = unsafe { self.context.wrap_borrowed_stream(stream.cast()) };
         // SAFETY: the kernel takes one argument, of this type. What it reads and writes by that was allocated by the runtime for
         // this node in the shapes that were held to each other above; rows and columns are constants of a graph of ours, which
-        // lie within the maps. The runtime orders what comes before and behind it by the stream.
+        // lie within maps of the size that its attributes say. The runtime orders what comes before and behind it by the stream.
         let launched = unsafe { stream.launch_builder(&self.function).arg(&blend).launch(config) };
         launched.map(|_| ()).map_err(|err| ort::Error::new(told(&err)))
     }

@@ -1,5 +1,5 @@
 /* The blend of graphs.rs as kernels of CUDA: what its hundred and fifty operators write to memory and read again stays
- * in registers here, which is a twentieth of the traffic. Operation by operation the same arithmetic, so that it gives
+ * in registers here, which is a fiftieth of the traffic. Operation by operation the same arithmetic, so that it gives
  * the same bits where products are not fused with sums.
  *
  * blend.ptx is made of it by `make kernels`. In C, so that the tests can run it on a processor.

@@ -12,6 +12,15 @@ use crate::infer::InferError;
 use crate::infer::onnx::{Stop, TensorSample};
 use crate::infer::session::one_line;
 
+/// When a finished picture comes to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deliver {
+    /// By the run that makes it.
+    Now,
+    /// When it is given, by who gives it: the device can be at something else meanwhile.
+    Later,
+}
+
 /// A finished picture, apart from what goes on on the device.
 pub struct Finished<S> {
     samples: DynTensor,
@@ -45,7 +54,7 @@ impl<S: TensorSample> Finished<S> {
     ///
     /// # Errors
     /// [`InferError::Run`] in the runtime's words, or where that has another size.
-    pub fn give(&self, output: ViewMut<'_, S>) -> Result<(), InferError> {
+    pub fn give(self, output: ViewMut<'_, S>) -> Result<(), InferError> {
         let size = Size::of(&output.view());
         let failed = failed(&self.model, size);
         let delivered = match &self.delivery {

@@ -19,7 +19,7 @@ use super::Guard;
 use crate::image::Size;
 use crate::image::places::{Place, places};
 use crate::image::planar::BORDER;
-use crate::infer::foreign::kernels::{KEPT, Kind, MOVING, SCALE};
+use crate::infer::foreign::kernels::{KEPT, Kind, MOVING, SCALE, SMALL};
 use crate::infer::graph::{self, LEVELS};
 use crate::infer::nodes::{Nodes, any, float, integer, length, value};
 use crate::model::onnx_file::Element;
@@ -139,7 +139,10 @@ pub(super) fn blend_by_kernels(shape: &Shape) -> Vec<u8> {
     let pair = |names: [&str; 2], values: [f32; 2]| {
         names.into_iter().zip(values).map(|(name, value)| float(name, value)).collect::<Vec<_>>()
     };
-    let scales = pair(SCALE, [scale(small.width, large.width), scale(small.height, large.height)]);
+    let of_small = || SMALL.into_iter().zip([small.height, small.width]);
+    let of_small = || of_small().map(|(name, length)| integer(name, length as i64));
+    let mut scales = pair(SCALE, [scale(small.width, large.width), scale(small.height, large.height)]);
+    scales.extend(of_small());
     let made = [HISTORY, FINISHED];
     match guard {
         None => nodes.add_ours(Kind::of(bits, Kind::Blend).operator(), &inputs(PAST), &made, scales),
@@ -148,6 +151,7 @@ pub(super) fn blend_by_kernels(shape: &Shape) -> Vec<u8> {
             nodes.add_ours(Kind::Differ.operator(), &inputs(PAST), &[difference], scales);
             let mut numbers = pair(MOVING, [from, to - from]);
             numbers.extend(pair(KEPT, [kept.0, kept.1]));
+            numbers.extend(of_small());
             nodes.add_ours(Kind::of(bits, Kind::Guard).operator(), &inputs(difference), &made, numbers);
         }
     }

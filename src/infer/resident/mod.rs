@@ -21,11 +21,12 @@ use std::sync::Arc;
 
 use ort::memory::AllocationDevice;
 use ort::value::{DynTensor, Tensor};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 pub use bound::Moved;
 use bound::{Graph, Place, Source, Tally, Target};
 use finished::Delivery;
-pub use finished::Finished;
+pub use finished::{Deliver, Finished};
 use graphs::Shape;
 use stage::{Blending, Stage, fetched};
 pub use trial::{Case, Compared, compare};
@@ -71,6 +72,8 @@ pub struct Resident<S> {
     network: Graph,
     finish: Graph,
     fetch: Graph,
+    /// A thread that is there for good: the runtime makes a stream for each that is new to it.
+    beside: ThreadPool,
     /// Where samples are not made in memory of the host.
     deliver: Option<Arc<Graph>>,
     take_in: Option<Graph>,
@@ -104,6 +107,8 @@ impl<S: TensorSample> Resident<S> {
         let fetch = graph("facesr-fetch", &graphs::fetch())?;
         let deliver =
             place.is_gpu().then(|| graph("facesr-deliver", &graphs::deliver(S::BITS))).transpose()?;
+        let beside = ThreadPoolBuilder::new().num_threads(1).thread_name(|_| "facesr-fetch".into()).build();
+        let beside = beside.map_err(|err| refuse(format!("no thread can be had: {err}")))?;
         let stop = Arc::new(Stop::new().map_err(|err| refuse(one_line(&err)))?);
         let mut resident = Self {
             runtime,
@@ -115,6 +120,7 @@ impl<S: TensorSample> Resident<S> {
             network,
             finish,
             fetch,
+            beside,
             deliver: deliver.map(Arc::new),
             take_in: None,
             blending: Blending::Operators(None),
@@ -176,7 +182,7 @@ impl<S: TensorSample> Resident<S> {
                 Err(InferError::NotFinite) => self.take_in(made.view())?,
                 levels => levels?,
             };
-            self.blend(levels, &Planar::new(small))?.give(made.view_mut())?;
+            self.blend(levels, &Planar::new(small), Deliver::Later)?.give(made.view_mut())?;
         }
         (self.stage, self.past, self.tally) = (None, None, Tally::default());
         Ok(())
@@ -215,7 +221,8 @@ impl<S: TensorSample> Resident<S> {
     pub fn upscale(&mut self, input: View<'_, S>, maps: Option<&Planar<4>>) -> Result<Levels, InferError> {
         let small = Size::of(&input);
         self.prepare(small)?;
-        let Self { stage: Some(stage), network, fetch, stop, place, tally, options, .. } = self else {
+        let Self { stage: Some(stage), network, fetch, beside, stop, place, tally, options, .. } = self
+        else {
             return Err(InferError::Cancelled);
         };
         let failed = failed(&self.model, small);
@@ -223,16 +230,18 @@ impl<S: TensorSample> Resident<S> {
         let outputs = [(graph::LEVELS, Target::Device), (graph::FINITE, Target::Number)];
         let inputs = [(graph::INPUT, Source::Host(&stage.input))];
         let to_maps = &mut stage.maps;
-        let run = (&**stop, *place, small);
-        let ([levels, finite], maps) = std::thread::scope(|scope| {
-            // Not by `rayon`, of which a thread would wait for the device.
-            let fetching =
-                maps.map(|maps| scope.spawn(|| fetched(fetch, run, (maps, to_maps, options.threads), tally)));
-            let made = network.run(run, &inputs, outputs, tally);
-            let fetched = fetching
-                .map(|fetching| fetching.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            Ok::<_, InferError>((made?, fetched.transpose()?))
-        })?;
+        let (run, tally) = ((&**stop, *place, small), &*tally);
+        let mut fetching = Ok(None);
+        let made = beside.in_place_scope(|scope| {
+            if let Some(maps) = maps {
+                let fetching = &mut fetching;
+                scope.spawn(move |_| {
+                    *fetching = fetched(fetch, run, (maps, to_maps, options.threads), tally).map(Some);
+                });
+            }
+            network.run(run, &inputs, outputs, tally)
+        });
+        let ([levels, finite], maps) = (made?, fetching?);
         let &[_, channels, height, width] = &**levels.shape() else {
             return Err(failed(format!("it gave {} dimensions", levels.shape().len())));
         };
@@ -273,23 +282,23 @@ impl<S: TensorSample> Resident<S> {
     ///
     /// # Errors
     /// [`InferError`] in the runtime's words.
-    pub fn begin(&mut self, levels: Levels) -> Result<Finished<S>, InferError> {
+    pub fn begin(&mut self, levels: Levels, deliver: Deliver) -> Result<Finished<S>, InferError> {
         self.past = Some(levels.tensor);
-        self.repeat()
+        self.repeat(deliver)
     }
 
     /// The last output again.
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn repeat(&mut self) -> Result<Finished<S>, InferError> {
-        let to = self.target();
+    pub fn repeat(&mut self, deliver: Deliver) -> Result<Finished<S>, InferError> {
+        let to = self.target(deliver);
         let Self { stage: Some(stage), past: Some(past), finish, stop, place, tally, .. } = self else {
             return Err(failed(&self.model, Size::new(0, 0))("there is no output to repeat".into()));
         };
         let inputs = [(graphs::PAST, Source::Device(past))];
         let [finished] = finish.run((stop, *place, stage.large), &inputs, [(graphs::FINISHED, to)], tally)?;
-        Ok(self.finished(finished))
+        Ok(self.finished(finished, to))
     }
 
     /// Blends the past into what the network made, by maps at the input's size of the motion into the past in pixels of
@@ -297,11 +306,16 @@ impl<S: TensorSample> Resident<S> {
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn blend(&mut self, levels: Levels, maps: &Planar<4>) -> Result<Finished<S>, InferError> {
-        let to = self.target();
+    pub fn blend(
+        &mut self,
+        levels: Levels,
+        maps: &Planar<4>,
+        deliver: Deliver,
+    ) -> Result<Finished<S>, InferError> {
+        let to = self.target(deliver);
         let Self { stage: Some(stage), past: Some(past), fetch, stop, place, tally, options, .. } = self
         else {
-            return self.begin(levels);
+            return self.begin(levels, deliver);
         };
         let maps = match levels.maps {
             Some(maps) => maps,
@@ -318,21 +332,24 @@ impl<S: TensorSample> Resident<S> {
         let outputs = [(graphs::HISTORY, Target::Device), (graphs::FINISHED, to)];
         let [history, finished] = stage.blend.run((stop, *place, stage.large), &inputs, outputs, tally)?;
         self.past = Some(history);
-        Ok(self.finished(finished))
+        Ok(self.finished(finished, to))
     }
 
-    /// Where finished samples are made.
-    fn target(&self) -> Target {
-        if self.deliver.is_some() { Target::Device } else { Target::Host }
+    /// Where finished samples go.
+    fn target(&self, deliver: Deliver) -> Target {
+        match (deliver, &self.deliver) {
+            (Deliver::Later, Some(_)) => Target::Device,
+            _ => Target::Host,
+        }
     }
 
-    fn finished(&self, samples: DynTensor) -> Finished<S> {
-        let (stop, tally) = (&self.stop, &self.tally);
-        let delivery = self.deliver.as_ref().map(|graph| Delivery {
+    fn finished(&self, samples: DynTensor, at: Target) -> Finished<S> {
+        let graph = self.deliver.as_ref().filter(|_| at == Target::Device);
+        let delivery = graph.map(|graph| Delivery {
             graph: graph.clone(),
-            stop: stop.clone(),
+            stop: self.stop.clone(),
             place: self.place,
-            tally: tally.clone(),
+            tally: self.tally.clone(),
         });
         Finished::new(samples, delivery, (&self.model, self.options.threads))
     }
