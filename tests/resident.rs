@@ -318,6 +318,9 @@ fn enhance<S: TensorSample>(
         .collect()
 }
 
+/// An output that was begun: its number, and what it is ended with.
+type Begun<S> = (usize, OnDevice<S>, Planned<S>, Picture<S>);
+
 /// As [`enhance`], with every output ended on another thread, as late as can be: when the next one was begun, or is not to be.
 fn enhance_in_parts<S: TensorSample>(
     settings: &Settings,
@@ -327,12 +330,12 @@ fn enhance_in_parts<S: TensorSample>(
     let mut enhancer = opened::<S>(settings);
     let (large, maker) = (size.times(factor), enhancer.maker());
     let picture = move || Picture::from_elem((large.height, large.width, 3), S::MAX);
-    let (begun, to_end) = channel::<(usize, _, Planned<S>, Picture<S>)>();
+    let (begun, to_end) = channel::<Begun<S>>();
     let (done, ended) = channel();
     let made = done.clone();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            let mut before: Option<(usize, OnDevice<S>, Planned<S>, Picture<S>)> = None;
+            let mut before: Option<Begun<S>> = None;
             loop {
                 // With nothing more to come for a while, the last one is ended.
                 let next = to_end.recv_timeout(Duration::from_millis(5));
