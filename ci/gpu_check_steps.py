@@ -155,7 +155,6 @@ class Check:
                     self.step(f"{model}, channels last on {provider}", lambda: self.layout(model, provider))
         for blend in self.plan.blends:
             self.step(f"blend of {blend[0]}, {blend[3]}, {blend[2]} bits", lambda: self.blend(*blend))
-        self.step(f"{self.plan.soak[1]} frames on {self.usable[0]}", self.soak)
         if any(provider.startswith("tensorrt") for provider in self.usable):
             self.left_out.append("speed on tensorrt: it builds an engine for each network and size, which takes minutes")
         for size in self.plan.sizes:
@@ -166,6 +165,8 @@ class Check:
                     for faces in self.plan.faces:
                         what = f"{model} {size}, {faces} faces, {provider}"
                         self.step(what, lambda: self.speed(model, size, faces, provider))
+            if size == self.plan.sizes[0]:
+                self.step(f"{self.plan.soak[1]} frames on {self.usable[0]}", self.soak)
 
     def nodes(self, provider: str) -> None:
         """Every node of the upscalers is on the provider."""

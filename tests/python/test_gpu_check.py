@@ -55,7 +55,7 @@ class Steps(unittest.TestCase):
     def test_what_is_right_is_no_failure_and_every_step_has_a_row(self):
         check = self.run_with()
         self.assertEqual((check.failures, check.left_out), ([], []))
-        steps = ("nodes", "to cpu", "blend of", "frames of", "0 faces", "2 faces")
+        steps = ("nodes", "to cpu", "blend of", "0 faces", "2 faces", "frames of")
         self.assertEqual(len(check.rows), len(steps))
         for step, row in zip(steps, check.rows):
             self.assertIn(step, row[0])
