@@ -37,13 +37,17 @@ def compiled(folder: Path, source: bytes) -> str:
     library = load(folder)
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
 
+    def checked(status: int) -> None:
+        if status:
+            raise CompileError(f"blend.cu: a call of the compiler ended with {status}")
+
     def text(length_of, get) -> bytes:
-        length_of(program, ctypes.byref(size))
+        checked(length_of(program, ctypes.byref(size)))
         buffer = ctypes.create_string_buffer(size.value)
-        get(program, buffer)
+        checked(get(program, buffer))
         return buffer.value
 
-    library.nvrtcCreateProgram(ctypes.byref(program), source, b"blend.cu", 0, None, None)
+    checked(library.nvrtcCreateProgram(ctypes.byref(program), source, b"blend.cu", 0, None, None))
     try:
         options = (ctypes.c_char_p * len(OPTIONS))(*OPTIONS)
         status = library.nvrtcCompileProgram(program, len(OPTIONS), options)
