@@ -26,7 +26,7 @@ use crate::temporal::{self, Look, Looking, Steadying};
 use crate::upscale::Upscaler;
 use finishing::Finishing;
 use large::Device;
-pub use large::{Leaves, Place, Residency};
+pub use large::{Leaves, MOST_IN_FLIGHT, Place, Residency};
 use making::Making;
 pub use making::OnDevice;
 use open::{expected_time, open_device, open_faces, open_upscaler};

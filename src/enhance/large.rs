@@ -24,8 +24,11 @@ const BLEND_BYTES: usize = 196;
 /// The same of the blend by kernels: two histories, the new picture and a difference, of three colours each.
 const KERNEL_BYTES: usize = 48;
 
-/// Finished pictures that are there at the same time: of as many frames as may be in flight, one that is made and one on its way.
-const FINISHED: usize = 10;
+/// Frames that may be begun and not ended, at most.
+pub const MOST_IN_FLIGHT: usize = 8;
+
+/// Finished pictures that are there at the same time: of those, one that is made and one on its way.
+const FINISHED: usize = MOST_IN_FLIGHT + 2;
 
 /// Whether large pictures stay on the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

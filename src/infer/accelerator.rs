@@ -131,6 +131,9 @@ const CALLS: [&str; 7] = [
     DRIVER_SAYS,
 ];
 
+/// How what failed of them ends. Words that were found once may come by again in others.
+const SEE: &str = ", see `nvidia-smi`";
+
 /// How we begin to say what failed of the driver's.
 pub const DRIVER_SAYS: &str = "the NVIDIA driver says: ";
 
@@ -151,7 +154,7 @@ pub fn reworded(device: i32, reason: &str) -> String {
     // It wraps a failure in others, which name functions and files.
     if let Some(at) = CALLS.iter().filter_map(|call| reason.rfind(call)).max() {
         let call = reason[at..].split(" ; ").next().unwrap_or_default();
-        return format!("{}, see `nvidia-smi`", call.trim());
+        return format!("{}{SEE}", call.trim().trim_end_matches(SEE));
     }
     // `FILE:LINE FUNCTION [ONNXRuntimeError] : 1 : FAIL : what counts`
     reason.rsplit_once(" : FAIL : ").map_or(reason, |(_, rest)| rest).into()

@@ -53,8 +53,8 @@ impl Nodes {
         let name = format!("{}/{}", self.prefix, self.nodes.len());
         let input = input.iter().map(|name| name.to_string()).collect();
         let (op_type, output) = (op_type.to_string(), vec![name.clone()]);
-        let (name_of_node, domain) = (name.clone(), String::new());
-        self.nodes.push(proto::Node { input, output, name: name_of_node, op_type, attribute, domain });
+        let node = proto::Node { input, output, op_type, attribute, ..Default::default() };
+        self.nodes.push(proto::Node { name: name.clone(), ..node });
         name
     }
 

@@ -99,7 +99,7 @@ class Steps(unittest.TestCase):
         told = {**ELEMENT, "flowing_ms": 8.0, "ratio": 0.9, "ms": 10.0, "stages_ms": {"blend": 1.0}}
         for changed, missed in (
             ({}, []), ({"flowing_ms": 10.5}, ["100 frames/s: 95.2"]), ({"ratio": 0.8}, ["bare session: 0.80"]),
-            ({"stages_ms": {"blend": 1.6}}, ["steadying: 16%"]),
+            ({"stages_ms": {"blend": 1.6}}, ["the host: 16%"]),
         ):
             check = self.run_with(plan, element={**told, **changed})
             self.assertEqual((check.failures, len(check.bars)), ([], 3))

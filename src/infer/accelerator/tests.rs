@@ -180,12 +180,18 @@ fn the_runtimes_words_lose_their_source_files_and_what_is_known_is_said_plainly(
             "Non-zero status code returned while running Add node. Name:'f/8' Status Message: CUDA error cudaErrorLaunchFailure:unspecified launch failure".into(),
             "CUDA error cudaErrorLaunchFailure:unspecified launch failure, see `nvidia-smi`",
         ),
+        (
+            "model facesr-blend-kernels failed on a picture of 8x8: the NVIDIA driver says: bad handle, see `nvidia-smi`".into(),
+            "the NVIDIA driver says: bad handle, see `nvidia-smi`",
+        ),
         (wrapped("something new"), "something new"),
         ("something plain".into(), "something plain"),
     ] {
         let line = reworded(7, &said);
         assert!(line.contains(expected), "{line}");
         assert!(!line.contains(".cc") && !line.contains(" FAIL ") && !line.contains("hostname"), "{line}");
+        // Who says it again, or within words of their own, adds nothing.
+        assert_eq!(reworded(7, &line), line);
         // What is not said on a GPU stays as it is.
         assert_eq!(of_run(Provider::Cpu, 7, said.clone()), said);
         assert_eq!(of_run(Provider::Cuda, 7, said), line);

@@ -88,12 +88,9 @@ impl Place {
         self.provider.is_gpu()
     }
 
-    /// A tensor of the host as it is where the provider computes.
+    /// A tensor of the host as it is on the GPU.
     pub(super) fn copied_to(&self, tensor: &DynTensor) -> ort::Result<DynTensor> {
-        match self.is_gpu() {
-            true => tensor.to(AllocationDevice::CUDA, self.device),
-            false => tensor.to(AllocationDevice::CPU, 0),
-        }
+        tensor.to(AllocationDevice::CUDA, self.device)
     }
 
     fn memory(&self) -> ort::Result<MemoryInfo<'static>> {

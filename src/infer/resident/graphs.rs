@@ -139,10 +139,10 @@ pub(super) fn blend_by_kernels(shape: &Shape) -> Vec<u8> {
     let pair = |names: [&str; 2], values: [f32; 2]| {
         names.into_iter().zip(values).map(|(name, value)| float(name, value)).collect::<Vec<_>>()
     };
-    let of_small = || SMALL.into_iter().zip([small.height, small.width]);
-    let of_small = || of_small().map(|(name, length)| integer(name, length as i64));
+    let lengths = SMALL.into_iter().zip([small.height, small.width]);
+    let lengths: Vec<_> = lengths.map(|(name, length)| integer(name, length as i64)).collect();
     let mut scales = pair(SCALE, [scale(small.width, large.width), scale(small.height, large.height)]);
-    scales.extend(of_small());
+    scales.extend_from_slice(&lengths);
     let made = [HISTORY, FINISHED];
     match guard {
         None => nodes.add_ours(Kind::of(bits, Kind::Blend).operator(), &inputs(PAST), &made, scales),
@@ -151,7 +151,7 @@ pub(super) fn blend_by_kernels(shape: &Shape) -> Vec<u8> {
             nodes.add_ours(Kind::Differ.operator(), &inputs(PAST), &[difference], scales);
             let mut numbers = pair(MOVING, [from, to - from]);
             numbers.extend(pair(KEPT, [kept.0, kept.1]));
-            numbers.extend(of_small());
+            numbers.extend(lengths);
             nodes.add_ours(Kind::of(bits, Kind::Guard).operator(), &inputs(difference), &made, numbers);
         }
     }

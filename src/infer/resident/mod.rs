@@ -6,7 +6,8 @@
 //!          maps -> fetch -------------+        \-> finished samples -> deliver -> host
 //! ```
 //!
-//! Maps are fetched while the network runs, and finished samples are delivered while it runs on the next frame, by a thread of the caller's.
+//! Maps that are known before the network runs are fetched meanwhile; finished samples can be [delivered](Deliver) while it runs on the
+//! next frame, by another thread of the caller's.
 //! Graphs are chained by bindings of ONNX Runtime. What stays on the device is held as a handle ([`Levels`]) that nothing here reads.
 
 mod bound;

@@ -20,7 +20,8 @@ use crate::infer::runtime::Runtime;
 use crate::infer::session::one_line;
 use crate::infer::{InferError, accelerator};
 
-/// What the two may differ by, in levels of samples: rounding is the same, unless a driver fuses products with sums.
+/// What the two may differ by, in levels of samples. What PTX promises makes the same bits, but no GPU has shown it yet, and a level is
+/// not seen.
 pub(super) const MOST_LEVELS: f32 = 1.0;
 
 /// A blend to compare.
@@ -160,7 +161,7 @@ impl Bench {
         self.graph.run((&self.stop, self.place, self.large), &inputs, outputs, &Tally::default())
     }
 
-    /// The least that a run takes on the device.
+    /// The least that a run takes on the GPU.
     fn least(&self) -> Result<Duration, InferError> {
         let to_device = |tensor: &DynTensor| self.place.copied_to(tensor).map_err(refuse);
         let [levels, past, maps] = [&self.levels, &self.past, &self.maps].map(to_device);

@@ -17,7 +17,7 @@ use crate::plugin::element::lane::Landed;
 use crate::plugin::messages::Failure;
 
 /// Frames that may be in flight at once: one hides what can be hidden, others even out frames that take long.
-pub(super) const MOST_IN_FLIGHT: u32 = 8;
+pub(super) const MOST_IN_FLIGHT: u32 = crate::enhance::MOST_IN_FLIGHT as u32;
 
 /// A frame that comes from another thread.
 pub(super) struct Arrived {
