@@ -117,16 +117,16 @@ test-build: system
 	@cp target/release/deps/libgstfacesr.so $(PLUGIN_DIR)/
 
 # OpenVINO as a plugin beside a runtime of its own, and as a runtime built for it, the CUDA provider, which tests run with a stand-in
-# for NVIDIA's libraries (256 MB to fetch, 313 on disk), and the compiler of kernels: what `auto` takes on this machine stays as it is.
+# for NVIDIA's libraries (256 MB to fetch, 313 on disk), and what compiles kernels: what `auto` takes on this machine stays as it is.
 test-providers: system
 	@$(MAKE) --no-print-directory $(VENV)/ready
-	@case $$(uname -m) in x86_64) $(PYTHON) models/fetch.py --cache "$(CACHE)/providers" --only runtime openvino openvino-runtime cuda-runtime nvrtc ;; esac
+	@case $$(uname -m) in x86_64) $(PYTHON) models/fetch.py --cache "$(CACHE)/providers" --only runtime openvino openvino-runtime cuda-runtime nvrtc ptxas ;; esac
 
 # What runs on GPUs between the runtime's own kernels, compiled anew. It lies in the source tree, so only who changes it needs this.
 kernels: system
 	@$(MAKE) --no-print-directory $(VENV)/ready
-	@$(PYTHON) models/fetch.py --cache "$(CACHE)/providers" --only nvrtc
-	$(PYTHON) scripts/kernels.py "$(CACHE)/providers/nvrtc"
+	@$(PYTHON) models/fetch.py --cache "$(CACHE)/providers" --only nvrtc ptxas
+	$(PYTHON) scripts/kernels.py "$(CACHE)/providers/nvrtc" "$(CACHE)/providers/ptxas"
 
 test-rust: setup metrics test-providers test-build
 	@# Examples are compiled by `make lint`, and built by what runs them.

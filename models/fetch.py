@@ -48,11 +48,12 @@ FOLDERS = {
     # Not `cuda`, where the element looks: without NVIDIA's libraries this one is for tests alone.
     "cuda-runtime": "cuda-runtime",
     "nvrtc": "nvrtc",
+    "ptxas": "ptxas",
     "media": "media",
 }
 
-# Kinds that are libraries.
-RUNTIMES = ("runtime", "openvino", "openvino-runtime", "cuda-runtime", "nvrtc")
+# Kinds that are libraries and programs.
+RUNTIMES = ("runtime", "openvino", "openvino-runtime", "cuda-runtime", "nvrtc", "ptxas")
 
 
 class FetchError(Exception):
