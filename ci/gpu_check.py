@@ -3,7 +3,8 @@
 
     ci/gpu_check.sh                        with what `make demo PROVIDER=cuda` leaves, and examples/providers built
     ci/gpu_check.sh --from FOLDER          with what --prepare put there: no network, no compiler, no GStreamer needed
-    ci/gpu_check.sh --prepare FOLDER       on a machine with all of that; --architecture 90 keeps the code for one GPU
+    ci/gpu_check.sh --prepare FOLDER       on a machine with all of that; --architecture 90 keeps the code for one GPU, and
+                                           --cuobjdump PROGRAM (of NVIDIA's) leaves out what language models need
     ci/gpu_check.sh --dry-run              every step on the processor, at tiny sizes: the script itself is tried
 
 Needs python3 alone. What could not run is said with the reason. Exits with 1 where something that ran is wrong, with 2
@@ -26,7 +27,6 @@ TIME = 540
 FULL = Plan(
     providers=("cuda", "cuda:fp16", "tensorrt:fp16"),
     models=("animevideo-x2", "span-x2"),
-    # What matters most comes first: time may not be enough for all.
     sizes=("1280x720", "1920x1080", "960x540"),
     faces=(2, 0, 8),
     equality="160x120",
@@ -58,6 +58,7 @@ def main() -> int:
     options.add_argument("--from", dest="folder", type=Path, metavar="FOLDER", help="a folder that --prepare made")
     options.add_argument("--prepare", type=Path, metavar="FOLDER", help="put everything there, and do nothing else")
     options.add_argument("--architecture", type=int, metavar="NUMBER", help="with --prepare: 90 is Hopper, 89 Ada, 86 and 80 Ampere")
+    options.add_argument("--cuobjdump", type=Path, metavar="PROGRAM", help="with --architecture: leaves out kernels of language models")
     options.add_argument("--dry-run", action="store_true", help="on the processor, at tiny sizes")
     options.add_argument("--seconds", type=int, default=TIME, help="time for everything")
     options = options.parse_args()
@@ -65,9 +66,9 @@ def main() -> int:
     try:
         trial = options.dry_run or options.prepare
         about = "the processor, as a trial of this script" if trial else machine()
-        place = Place.prepared(options.folder) if options.folder else Place.tree(options.dry_run)
+        place = Place.prepared(options.folder) if options.folder else Place.tree(options.dry_run, options.prepare is not None)
         if options.prepare:
-            prepare(place, options.prepare, options.architecture)
+            prepare(place, options.prepare, options.architecture, options.cuobjdump)
             return 0
         check = Check(place, DRY if options.dry_run else FULL, deadline, about)
         check.run()

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
@@ -17,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NETWORKS = ("animevideo-x2", "span-x2", "facesr-live-x2", "facesr-face-256", "yunet")
 # Plugins of GStreamer that a pipeline around the element needs, which itself is in the program.
 PLUGINS = ("libgstcoreelements.so", "libgstapp.so")
+# Bytes of a frame of the fetched clip, which is 176x144, and how many frames are taken along; they are shown again and again.
+FRAME, FACES = 176 * 144 * 3, 40
 # They belong to the C library of the machine, and another machine's would not fit.
 OF_THE_MACHINE = re.compile(r"^(linux-vdso|ld-linux|lib(c|m|dl|rt|pthread|resolv)\.so)")
 # libnvblas stands in for a BLAS of others.
@@ -45,18 +48,20 @@ class Place(NamedTuple):
         return place.checked(f"is not in {folder}: make it by `ci/gpu_check.sh --prepare`")
 
     @classmethod
-    def tree(cls, dry_run: bool) -> "Place":
-        """Out of the source tree and the cache of make."""
+    def tree(cls, dry_run: bool, for_another: bool = False) -> "Place":
+        """Out of the source tree and the cache of make; for another machine, also the runtime without NVIDIA's libraries."""
         xdg = os.environ.get("XDG_CACHE_HOME")
         own = os.environ.get("FACESR_CACHE_DIR")
         cache = Path(own) if own else (Path(xdg) if xdg else Path.home() / ".cache") / "facesr"
         target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
-        runtime = cache / ("runtime" if dry_run else "cuda/onnxruntime/capi") / "libonnxruntime.so"
+        folders = ["runtime"] if dry_run else ["cuda/onnxruntime/capi"] + ["providers/cuda-runtime"] * for_another
+        runtimes = [cache / folder / "libonnxruntime.so" for folder in folders]
+        runtime = next((path for path in runtimes if path.exists()), runtimes[-1])
         place = cls(target / "examples/providers", runtime, cache / "models", cache / "faces-of-carphone")
         if not place.faces.is_file():
             decode(cache / "media/carphone_pristine.mp4", place.faces)
-        hint = "is missing: run `make setup`, `make cuda` and `cargo build --release --example providers`"
-        return place.checked(hint if not dry_run else hint.replace("`make cuda` and ", "and ").replace(", and", " and"))
+        fetching = "" if dry_run else "`make test-providers`, " if for_another else "`make cuda`, "
+        return place.checked(f"is missing: run `make setup`, {fetching}`cargo build --release --example providers`")
 
     def checked(self, otherwise: str) -> "Place":
         for path in (self.tool, self.runtime, self.models, self.faces):
@@ -80,13 +85,13 @@ class Place(NamedTuple):
 
 
 def nvidia_folders() -> List[Path]:
-    """Folders of NVIDIA's libraries in the packages of whatever Python is there."""
-    found = []
+    """Folders of NVIDIA's libraries in the packages of this Python and whatever else is there."""
+    packages = [Path(path) for path in sys.path if path]
     for base in (Path("/usr/lib"), Path("/usr/local/lib"), Path("/opt"), Path.home() / ".local/lib"):
-        for depth in ("python3*/*-packages", "*/lib/python3*/site-packages"):
-            for packages in sorted(base.glob(depth)):
-                found += [*sorted(packages.glob("nvidia/*/lib")), *sorted(packages.glob("tensorrt_libs"))]
-    return found
+        for depth in ("python3*/*-packages", "*/lib/python3*/site-packages", "*/*/lib/python3*/site-packages"):
+            packages += sorted(base.glob(depth))
+    found = [folder for path in packages for pattern in ("nvidia/*/lib", "tensorrt_libs") for folder in sorted(path.glob(pattern))]
+    return list(dict.fromkeys(found))
 
 
 def decode(clip: Path, to: Path) -> None:
@@ -110,7 +115,7 @@ def linked(program: Path) -> List[Path]:
     return [Path(path) for path in re.findall(r"=> (/\S+)", listing) if not OF_THE_MACHINE.match(Path(path).name)]
 
 
-def prepare(place: Place, to: Path, architecture: Optional[int]) -> None:
+def prepare(place: Place, to: Path, architecture: Optional[int], cuobjdump: Optional[Path]) -> None:
     """Puts everything into a folder, anew."""
     if to.exists() and any(to.iterdir()) and not (to / "providers").is_file():
         raise CheckError(f"{to} holds something else: name a new folder")
@@ -118,7 +123,8 @@ def prepare(place: Place, to: Path, architecture: Optional[int]) -> None:
     for folder in ("libraries", "gstreamer", "models"):
         (to / folder).mkdir(parents=True)
     shutil.copy(place.tool, to / "providers")
-    shutil.copy(place.faces, to / "faces")
+    with open(place.faces, "rb") as frames:
+        (to / "faces").write_bytes(frames.read(FACES * FRAME))
     for name in NETWORKS:
         for file in (f"{name}.onnx", f"{name}.onnx.modelinfo"):
             shutil.copy(place.models / file, to / "models")
@@ -139,8 +145,10 @@ def prepare(place: Place, to: Path, architecture: Optional[int]) -> None:
     cuda = to / "libraries/libonnxruntime_providers_cuda.so"
     if architecture and cuda.is_file():
         try:
-            print(f"gpu_check: {slim(cuda, cuda, architecture)}")
+            print(f"gpu_check: {slim(cuda, cuda, architecture, cuobjdump)}")
         except SlimError as error:
             raise CheckError(str(error)) from None
+    if not any(to.glob("libraries/libcudnn.so.*")):
+        print("gpu_check: NVIDIA's libraries (cuDNN, cuBLAS, cuRAND for CUDA 13) are not in it and have to be there: in packages of Python, or named by LD_LIBRARY_PATH")
     size = sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
     print(f"gpu_check: {to} holds {size / 1e6:.0f} MB; there: ci/gpu_check.sh --from {to.name}")

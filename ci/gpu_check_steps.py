@@ -1,5 +1,6 @@
 """The steps of gpu_check: what is tried, what counts as wrong, and the table."""
 
+import itertools
 import json
 import os
 import shutil
@@ -121,23 +122,33 @@ class Check:
             raise CheckError(f"{command[0]}: {error.strerror}") from None
         if done.returncode:
             raise CheckError((done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1])
-        return json.loads(done.stdout)
+        # Libraries of others may have said something before.
+        answer = (done.stdout.splitlines() or ["nothing"])[-1]
+        try:
+            return json.loads(answer)
+        except ValueError:
+            raise CheckError(f"it answered what is no JSON: {answer[:200]}") from None
 
     def step(self, what: str, run) -> None:
-        """Runs a step; one that cannot run is noted with the reason."""
+        """Runs a step; one that cannot run is noted with the reason, and whatever happens to it, the others run."""
         print(f"gpu_check: {what}", flush=True)
         try:
             run()
         except CheckError as error:
             print(f"gpu_check: {what}: not run: {error}", flush=True)
             self.left_out.append(f"{what}: {error}")
+        except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as error:
+            self.wrong(f"{what}: the answer cannot be understood: {type(error).__name__} {error}")
 
     def wrong(self, text: str) -> None:
         print(f"gpu_check: WRONG: {text}", flush=True)
         self.failures.append(text)
 
     def row(self, what: str, provider: str, *cells) -> None:
-        self.rows.append((what, provider, *(str(cell) for cell in cells)))
+        row = (what, provider, *(str(cell) for cell in cells))
+        self.rows.append(row)
+        # At once, for who is stopped before the table.
+        print(f"gpu_check: {' | '.join(row)}", flush=True)
 
     def run(self) -> None:
         for provider in self.plan.providers:
@@ -157,16 +168,24 @@ class Check:
             self.step(f"blend of {blend[0]}, {blend[3]}, {blend[2]} bits", lambda: self.blend(*blend))
         if any(provider.startswith("tensorrt") for provider in self.usable):
             self.left_out.append("speed on tensorrt: it builds an engine for each network and size, which takes minutes")
-        for size in self.plan.sizes:
-            for model in self.plan.models:
-                for provider in self.usable:
-                    if provider.startswith("tensorrt"):
-                        continue
-                    for faces in self.plan.faces:
-                        what = f"{model} {size}, {faces} faces, {provider}"
-                        self.step(what, lambda: self.speed(model, size, faces, provider))
-            if size == self.plan.sizes[0]:
+        cells = self.cells()
+        asked = sum(self.bar(size, faces) is not None for size, faces, _, _ in cells)
+        for number, (size, faces, model, provider) in enumerate(cells):
+            if number == asked:
                 self.step(f"{self.plan.soak[1]} frames on {self.usable[0]}", self.soak)
+            self.step(f"{model} {size}, {faces} faces, {provider}", lambda: self.speed(model, size, faces, provider))
+        if asked == len(cells):
+            self.step(f"{self.plan.soak[1]} frames on {self.usable[0]}", self.soak)
+
+    def bar(self, size: str, faces: int) -> Optional[Bar]:
+        return next((bar for bar in self.plan.bars if (bar.size, bar.faces) == (size, faces)), None)
+
+    def cells(self) -> List[Tuple[str, int, str, str]]:
+        """Size, faces, network and provider of what is timed: first what something is asked of, in case time is not enough for all."""
+        providers = [provider for provider in self.usable if not provider.startswith("tensorrt")]
+        every = itertools.product(self.plan.faces, self.plan.sizes, reversed(self.plan.models), reversed(providers))
+        cells = [(size, faces, model, provider) for faces, size, model, provider in every]
+        return sorted(cells, key=lambda cell: self.bar(*cell[:2]) is None)
 
     def nodes(self, provider: str) -> None:
         """Every node of the upscalers is on the provider."""
@@ -228,9 +247,9 @@ class Check:
         cells = [f"{1e3 / told['flowing_ms']:.1f} frames/s", f"{told['ms']:.1f} ms", f"{1e3 / told['bare_ms']:.1f} frames/s"]
         cells += [f"{told['ratio']:.2f}", stages, gpu.told()]
         self.row(f"{model} {size}, {faces} faces", provider, *cells)
-        for bar in self.plan.bars:
-            if (bar.size, bar.faces) == (size, faces):
-                self.judge(f"{model} {size}, {faces} faces, {provider}", bar, told)
+        bar = self.bar(size, faces)
+        if bar:
+            self.judge(f"{model} {size}, {faces} faces, {provider}", bar, told)
         if provider.startswith("cuda") and (told["large_picture"] != "device" or told["fallbacks"]):
             self.wrong(f"{model} {size} on {provider}: large pictures are on the {told['large_picture']}: {'; '.join(told['fallbacks']) or 'no reason given'}")
         if faces and not told["restored"]:
@@ -244,7 +263,9 @@ class Check:
         resident = told["resident_mib"]
         # What is loaded and reserved in the first frames is no growth.
         grown = resident[-1] - resident[max(len(resident) // 5, 1)]
-        on_gpu = gpu.memory[-1] - gpu.memory[len(gpu.memory) // 5] if len(gpu.memory) > 5 else None
+        # The most of each part: the last readings may be of a process that is going.
+        fifth = len(gpu.memory) // 5
+        on_gpu = max(gpu.memory[-2 * fifth :]) - max(gpu.memory[fifth : 2 * fifth]) if fifth else None
         more = "unknown" if on_gpu is None else f"{on_gpu:+.0f} MiB"
         self.row(f"{told['frames']} frames of {size}", provider, f"process {grown:+.1f} MiB, GPU {more}")
         if grown > MOST_GROWTH or (on_gpu or 0) > MOST_GROWTH:

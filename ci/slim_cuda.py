@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """Leaves the machine code for one GPU architecture in a library of CUDA, so that it compresses to a fifth.
 
-    ci/slim_cuda.py libonnxruntime_providers_cuda.so SLIM.so 90        (90 Hopper, 89 Ada, 86 and 80 Ampere)
+    ci/slim_cuda.py libonnxruntime_providers_cuda.so SLIM.so 90 [CUOBJDUMP]        (90 Hopper, 89 Ada, 86 and 80 Ampere)
 
 Code for other architectures, and the portable code (PTX), becomes zeros in the section `.nv_fatbin`. Nothing moves, so the file
-loads as before and is as large; `xz` folds the zeros. It runs on GPUs of that architecture alone.
+loads as before and is as large; `xz` folds the zeros. It runs on GPUs of that architecture alone. With NVIDIA's program cuobjdump, which knows the names of
+what is in it, code that language models alone have kernels for (nine tenths of all) becomes zeros as well.
 """
 
+import re
 import struct
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from typing import Iterator, NamedTuple, Tuple
+from typing import Iterator, NamedTuple, Optional, Set, Tuple
 
 # A container of code: this number, a version, the length of its header (16 bits each but the first), and the length of
 # what follows (64 bits).
@@ -23,6 +27,8 @@ STEP = 8
 ENTRY = struct.Struct("<HHIQ")
 ARCHITECTURE_AT = 28
 MACHINE_CODE = 2
+# Names in kernels of attention, and of products that experts and weights of 4 bits take. CUDA loads code when it is first used.
+OF_LANGUAGE = re.compile(rb"flash_fwd|fmha|attention_kernel|[Mm]oe|fpA_intB")
 
 
 class SlimError(Exception):
@@ -68,13 +74,28 @@ def entries(data: bytes, start: int, end: int) -> Iterator[Entry]:
         start = stop
 
 
-def slim(library: Path, to: Path, architecture: int) -> str:
+def of_language(library: Path, cuobjdump: Path) -> Set[int]:
+    """Which of the library's pieces of machine code, counted from 1, are for language models."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            done = subprocess.run([cuobjdump.resolve(), "-xelf", "all", library.resolve()], cwd=folder, capture_output=True, text=True)
+        except OSError as error:
+            raise SlimError(f"{cuobjdump}: {error.strerror}") from None
+        if done.returncode:
+            raise SlimError(f"{cuobjdump}: {(done.stderr.strip().splitlines() or ['it gives no reason'])[0]}")
+        pieces = {path: re.search(r"\.(\d+)\.sm_\w+\.cubin$", path.name) for path in Path(folder).iterdir()}
+        return {int(number[1]) for path, number in pieces.items() if number and OF_LANGUAGE.search(path.read_bytes())}
+
+
+def slim(library: Path, to: Path, architecture: int, cuobjdump: Optional[Path] = None) -> str:
     """Writes the slim library; says what was done."""
     data = bytearray(library.read_bytes())
-    kept = dropped = 0
+    left_out = of_language(library, cuobjdump) if cuobjdump else set()
+    kept = dropped = number = 0
     for entry in entries(data, *section(data, b".nv_fatbin")):
         length = entry.end - entry.start
-        if entry.kind == MACHINE_CODE and entry.architecture == architecture:
+        number += entry.kind == MACHINE_CODE
+        if entry.kind == MACHINE_CODE and entry.architecture == architecture and number not in left_out:
             kept += length
             continue
         data[entry.start : entry.end] = bytes(length)
@@ -86,9 +107,9 @@ def slim(library: Path, to: Path, architecture: int) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
+    if len(sys.argv) not in (4, 5):
         sys.exit(__doc__)
     try:
-        print(slim(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
+        print(slim(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), *map(Path, sys.argv[4:])))
     except (SlimError, OSError, ValueError) as error:
         sys.exit(f"slim_cuda: {error}")

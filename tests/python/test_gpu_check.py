@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +20,7 @@ sys.path.insert(0, str(ROOT / "ci"))
 import gpu_check
 import gpu_check_steps
 import slim_cuda
-from gpu_check_prepare import CheckError, Place
+from gpu_check_prepare import CheckError, Place, nvidia_folders
 
 NODES = {"describe": "cuda", "nodes": {"CUDAExecutionProvider": 80}}
 COMPARE = {"providers": ["cpu", "cuda"], "ms": [10.0, 1.0], "ratio": 10.0, "psnr": 70.0, "largest": 1}
@@ -55,7 +56,7 @@ class Steps(unittest.TestCase):
     def test_what_is_right_is_no_failure_and_every_step_has_a_row(self):
         check = self.run_with()
         self.assertEqual((check.failures, check.left_out), ([], []))
-        steps = ("nodes", "to cpu", "blend of", "0 faces", "2 faces", "frames of")
+        steps = ("nodes", "to cpu", "blend of", "frames of", "0 faces", "2 faces")
         self.assertEqual(len(check.rows), len(steps))
         for step, row in zip(steps, check.rows):
             self.assertIn(step, row[0])
@@ -114,6 +115,44 @@ class Steps(unittest.TestCase):
         self.assertTrue(all("the GPU is busy" in text for text in check.left_out))
         late = self.run_with(seconds=0.0)
         self.assertTrue(all("no time" in text for text in late.left_out) and late.left_out)
+
+    def test_an_answer_that_cannot_be_understood_is_told_and_ends_no_other_step(self):
+        check = self.run_with(element={**ELEMENT, "flowing_ms": None})
+        self.assertEqual([row[0] for row in check.rows if "faces" in row[0]], [])
+        self.assertEqual(len(check.failures), 2)
+        self.assertTrue(all("cannot be understood" in text for text in check.failures), check.failures)
+        self.assertTrue(any("frames of" in row[0] for row in check.rows))
+        for noise in ("words of a library\\n", ""):
+            tool = self.folder / "noisy"
+            tool.write_text(f"#!/bin/sh\nprintf '{noise}'; echo '{json.dumps(COMPARE)}'\n")
+            tool.chmod(0o755)
+            check.place = Place(tool, tool, self.folder, self.folder)
+            self.assertEqual(check.tool("compare"), COMPARE)
+        tool.write_text("#!/bin/sh\necho text\n")
+        with self.assertRaisesRegex(CheckError, "no JSON: text"):
+            check.tool("compare")
+
+    def test_what_something_is_asked_of_is_timed_first_and_then_memory_and_then_the_rest(self):
+        plan = PLAN._replace(sizes=("8x8", "64x48"), faces=(2, 0), bars=(gpu_check_steps.Bar("64x48", 2, 100),))
+        order = [row[0].split(maxsplit=1)[1] for row in self.run_with(plan).rows if "faces" in row[0] or "frames of" in row[0]]
+        self.assertEqual(order, ["64x48, 2 faces", "frames of 32x24", "8x8, 2 faces", "8x8, 0 faces", "64x48, 0 faces"])
+        every = plan._replace(sizes=("64x48",), faces=(2,))
+        self.assertIn("frames of", self.run_with(every).rows[-1][0])
+
+    def test_memory_of_the_gpu_is_that_of_the_frames_and_not_of_a_process_that_ends(self):
+        for memory, grows in (([10, 500, 500, 500, 500, 500, 500, 500, 500, 20], False), ([10, 500, 500, 520, 540, 560, 580, 600, 620, 20], True), ([5], False)):
+            with unittest.mock.patch.object(gpu_check_steps.Gpu, "__enter__", lambda gpu: setattr(gpu, "memory", memory) or gpu):
+                self.assertEqual(any("memory grows" in text for text in self.run_with().failures), grows, memory)
+
+    def test_libraries_of_nvidia_are_found_in_the_packages_of_the_python_that_runs(self):
+        """Wherever it lies; those of CUDA 13 are in one folder, cuDNN in another one."""
+        packages = self.folder / "deep/in/some/.venv/lib/python3.12/site-packages"
+        for folder in ("nvidia/cu13/lib", "nvidia/cudnn/lib", "tensorrt_libs", "nvidia/cu13/include"):
+            (packages / folder).mkdir(parents=True)
+        with unittest.mock.patch.object(sys, "path", ["", str(packages), *sys.path]):
+            found = nvidia_folders()
+        wanted = [packages / folder for folder in ("nvidia/cu13/lib", "nvidia/cudnn/lib", "tensorrt_libs")]
+        self.assertEqual([path for path in found if packages in path.parents], wanted)
 
     def test_a_provider_that_does_not_start_is_left_out_and_none_at_all_is_a_failure(self):
         check = self.run_with(nodes="Error: no driver")
@@ -182,6 +221,28 @@ class Slim(unittest.TestCase):
             source.write_bytes(data.replace(b".nv_fatbin", b".nv_otherx"))
             with self.assertRaisesRegex(slim_cuda.SlimError, "no section"):
                 slim_cuda.slim(source, target, 90)
+
+    def test_code_that_language_models_alone_need_goes_as_well_where_its_names_can_be_read(self):
+        """Pieces of machine code are numbered over all architectures, portable code is not counted."""
+        parts = [(1, 90, b"portable"), (2, 75, b"a" * 8), (2, 90, b"b" * 8), (1, 90, b"portable"), (2, 90, b"c" * 8)]
+        data, places = library(parts)
+        # In the order of the file.
+        pieces = [code for kind, _, _, code in sorted(places, key=lambda place: place[2]) if kind == 2]
+        with tempfile.TemporaryDirectory() as folder:
+            source, target, program = (Path(folder) / name for name in ("all.so", "one.so", "cuobjdump"))
+            source.write_bytes(data)
+            number = pieces.index(b"c" * 8) + 1
+            program.write_text(f"#!/bin/sh\necho flash_fwd_kernel > all.{number}.sm_90.cubin; echo Cast > all.9.sm_90.cubin\n")
+            program.chmod(0o755)
+            slim_cuda.slim(source, target, 90, program)
+            made = target.read_bytes()
+            self.assertIn(b"b" * 8, made)
+            self.assertNotIn(b"c" * 8, made)
+            program.write_text("#!/bin/sh\necho no library >&2; exit 1\n")
+            with self.assertRaisesRegex(slim_cuda.SlimError, "cuobjdump: no library"):
+                slim_cuda.slim(source, target, 90, program)
+            with self.assertRaisesRegex(slim_cuda.SlimError, "No such file"):
+                slim_cuda.slim(source, target, 90, Path(folder) / "none")
 
 
 if __name__ == "__main__":
