@@ -6,7 +6,8 @@
 //!     providers blend   WIDTHxHEIGHT FACTOR BITS MODE [DEVICE]
 //!     providers element MODEL WIDTHxHEIGHT FRAMES PROVIDER FACES [FRAMES-OF-FACES] [NAME=VALUE...]
 //!
-//! PROVIDER is `cpu` or `cuda:fp16`, and for `nodes` and `compare` `cuda:fp16:nhwc`, with channels last. FRAMES is a file of pictures of three bytes a pixel in the size given, of which one
+//! PROVIDER is `cpu` or `cuda:fp16`, and for `nodes` and `compare` `cuda:fp16:nhwc`, with channels last, `cuda:fp16:fused`, with biases added by
+//! convolutions, or `cuda:fp16:nhwc:fused`. FRAMES is a file of pictures of three bytes a pixel in the size given, of which one
 //! after the other is taken; FRAMES-OF-FACES the same in 176x144, each with a face, of which so many are laid over the
 //! picture. `blend` holds our own kernels to the standard operators on the processor, in levels, and to their time on the GPU, with
 //! temporal mode `balanced` or `quality`; the size is of the input. `compare` runs bare sessions in turn, `element` the whole element and a bare session of its network, the
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 use gstfacesr::image::resample::Resampler;
 use gstfacesr::image::{Picture, Size, view};
 use gstfacesr::infer::Network;
-use gstfacesr::infer::onnx::{OnnxNetwork, Options};
+use gstfacesr::infer::onnx::{OnnxNetwork, Options, Trials};
 use gstfacesr::infer::provider::Choice;
 use gstfacesr::infer::resident::{self, Case, Guard};
 use gstfacesr::infer::runtime;
@@ -84,12 +85,18 @@ fn parse_size(text: &str) -> Result<Size> {
     Ok(Size::new(width.parse()?, height.parse()?))
 }
 
+/// A text without its end, and whether it had that.
+fn without<'a>(text: &'a str, end: &str) -> (&'a str, bool) {
+    text.strip_suffix(end).map_or((text, false), |text| (text, true))
+}
+
 fn load(model: &str, provider: &str) -> Result<OnnxNetwork<u8>> {
-    let (provider, channels_last) =
-        provider.strip_suffix(":nhwc").map_or((provider, false), |name| (name, true));
+    let (provider, fused_bias) = without(provider, ":fused");
+    let (provider, channels_last) = without(provider, ":nhwc");
     let (provider, precision) = parse_provider(provider)?;
     let file = Upscaler::read(&registry::resolve(model, Some(2.0), None)?)?;
-    let options = Options { choice: Choice::Only(provider), precision, channels_last, ..Options::default() };
+    let trials = Trials { channels_last, fused_bias };
+    let options = Options { choice: Choice::Only(provider), precision, trials, ..Options::default() };
     Ok(OnnxNetwork::load(runtime::load(None, None)?, &file, &options)?)
 }
 

@@ -40,6 +40,32 @@ const TENSOR_FLOATS: u64 = 4;
 const TENSOR_RAW: u64 = 9;
 const TENSOR_LOCATION: u64 = 14;
 
+/// Operators that NVIDIA's libraries multiply large matrices for.
+const MULTIPLYING: &[&str] = &["Conv", "ConvTranspose", "Gemm", "MatMul"];
+
+/// Whether a file multiplies, and all that it multiplies by are weights of 16 bits.
+pub(super) fn multiplies_halves(file: &[u8]) -> bool {
+    let graph = proto::Model::decode(file).ok().and_then(|model| model.graph).unwrap_or_default();
+    let multiplies = |node: &&proto::Node| MULTIPLYING.contains(&node.op_type.as_str());
+    let mut multiplying = graph.node.iter().filter(multiplies).peekable();
+    let is_half = |weights: &String| element_of(&graph, weights) == Some(Element::F16 as i64);
+    multiplying.peek().is_some() && multiplying.all(|node| node.input.get(1).is_some_and(is_half))
+}
+
+/// The type of a constant, which may be kept in fewer bits than it is used in.
+fn element_of(graph: &proto::Graph, name: &str) -> Option<i64> {
+    if let Some(constant) = graph.initializer.iter().find(|tensor| tensor.name == name) {
+        return Some(constant.data_type.into());
+    }
+    let node = graph.node.iter().find(|node| node.output.iter().any(|made| made == name))?;
+    let attribute = |name| node.attribute.iter().find(|attribute| attribute.name == name);
+    match node.op_type.as_str() {
+        "Cast" => attribute("to")?.i,
+        "Constant" => Some(attribute("value")?.t.as_ref()?.data_type.into()),
+        _ => None,
+    }
+}
+
 /// The same network in 16-bit floats; one that is in them already is given back as it is.
 ///
 /// # Errors
@@ -209,6 +235,33 @@ mod tests {
                 "{name}: it is in them already"
             );
         }
+    }
+
+    #[test]
+    fn only_what_multiplies_by_halves_and_nothing_else_is_said_to() {
+        for name in ["tiny/compact-x2", "tiny/bilinear-x2", "trained/facesr-live-x2"] {
+            let whole = read(&format!("models/{name}.onnx"));
+            assert!(!multiplies_halves(&whole.file.bytes), "{name}");
+            let halved = halve(&whole).unwrap().file.bytes;
+            assert!(multiplies_halves(&halved), "{name}");
+            // One weight that is not.
+            let mut graph = proto::Model::decode(&*halved).unwrap().graph.unwrap();
+            let convolution = graph.node.iter().find(|node| node.op_type.starts_with("Conv")).unwrap();
+            let weights = convolution.input[1].clone();
+            match graph.initializer.iter_mut().find(|tensor| tensor.name == weights) {
+                Some(constant) => constant.data_type = Element::F32 as i32,
+                None => {
+                    let cast = graph.node.iter_mut().find(|node| node.output[0] == weights).unwrap();
+                    cast.attribute[0].i = Some(Element::F32 as i64);
+                }
+            }
+            let mixed = proto::Model { graph: Some(graph), ..Default::default() };
+            assert!(!multiplies_halves(&mixed.encode_to_vec()), "{name}");
+        }
+        for nothing in ["tiny/nearest-x2", "trained/facesr-live-x2-int8"] {
+            assert!(!multiplies_halves(&read(&format!("models/{nothing}.onnx")).file.bytes), "{nothing}");
+        }
+        assert!(!multiplies_halves(b"no network"));
     }
 
     #[test]

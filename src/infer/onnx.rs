@@ -47,9 +47,17 @@ pub struct Options {
     pub threads: usize,
     /// Who shares the loaded network: those of the same name; `None` is a name, too.
     pub instance: Option<String>,
-    /// On CUDA, convolutions take pictures whose channels lie together, as tensor cores want 16-bit floats. For measurements:
-    /// what it brings is not known of any GPU yet.
+    /// What nobody uses yet.
+    pub trials: Trials,
+}
+
+/// Settings of CUDA for measurements: what they bring is not known of any GPU yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trials {
+    /// Convolutions take pictures whose channels lie together, as tensor cores want 16-bit floats.
     pub channels_last: bool,
+    /// A bias is added by the convolution instead of a kernel after it, which cuDNN compiles when it is first run.
+    pub fused_bias: bool,
 }
 
 /// A loaded network.

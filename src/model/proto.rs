@@ -82,6 +82,9 @@ pub struct Attribute {
     /// A text.
     #[prost(bytes = "vec", tag = "4")]
     pub s: Vec<u8>,
+    /// A tensor.
+    #[prost(message, optional, tag = "5")]
+    pub t: Option<Tensor>,
     /// A list of integers.
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,

@@ -6,7 +6,7 @@ use gstreamer::glib;
 
 use crate::enhance;
 use crate::face;
-use crate::infer::onnx::Options;
+use crate::infer::onnx::{Options, Trials};
 use crate::infer::precision;
 use crate::infer::provider::{Choice, Provider};
 use crate::model::registry;
@@ -334,7 +334,7 @@ impl Settings {
                 cache_dir: self.model_cache_dir.clone(),
                 threads: self.threads as usize,
                 instance: self.model_instance_id.clone().filter(|id| !id.is_empty()),
-                channels_last: false,
+                trials: Trials::default(),
             },
             runtime: self.runtime.clone(),
             beside,
