@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
-use ort::value::{DynTensor, DynTensorValueType, PrimitiveTensorElementType, Tensor};
+use ort::value::{
+    DynTensor, DynTensorValueType, PrimitiveTensorElementType, Tensor, TensorElementType, TensorRef,
+};
 
 use crate::image::Size;
 use crate::infer::InferError;
@@ -195,6 +197,7 @@ impl Graph {
         T: PrimitiveTensorElementType + std::fmt::Debug,
     {
         let made = self.session.run(
+            &[],
             || false,
             |session| {
                 let allocator = place.host_allocator(session)?;
@@ -245,6 +248,26 @@ fn bytes(tensor: &DynTensor) -> usize {
     tensor.data_type().byte_size(tensor.shape().num_elements()).unwrap_or(0)
 }
 
+/// Binds memory of the host as if a GPU could not reach it, so that it is copied there at once and by a copy engine. Otherwise kernels
+/// would read it over the bus, in pieces as small as they happen to take: a byte a thread of samples.
+fn bind_copied(binding: &mut IoBinding, name: &str, tensor: &DynTensor) -> ort::Result<()> {
+    match tensor.data_type() {
+        TensorElementType::Uint8 => bind_view::<u8>(binding, name, tensor),
+        TensorElementType::Uint16 => bind_view::<u16>(binding, name, tensor),
+        TensorElementType::Float32 => bind_view::<f32>(binding, name, tensor),
+        _ => binding.bind_input(name, tensor),
+    }
+}
+
+fn bind_view<T>(binding: &mut IoBinding, name: &str, tensor: &DynTensor) -> ort::Result<()>
+where
+    T: PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static,
+{
+    let (shape, numbers) = tensor.try_extract_tensor::<T>()?;
+    let view = TensorRef::from_array_view((shape.to_vec(), numbers))?;
+    binding.bind_input(name, &*view)
+}
+
 /// A binding is made for each run, so that it keeps no large value alive until the next.
 fn run_bound<const N: usize>(
     session: &mut Session,
@@ -254,8 +277,11 @@ fn run_bound<const N: usize>(
     outputs: [(&str, Target); N],
 ) -> ort::Result<[DynTensor; N]> {
     let mut binding: IoBinding = session.create_binding()?;
-    for (name, Source::Host(tensor) | Source::Device(tensor)) in inputs {
-        binding.bind_input(*name, tensor)?;
+    for (name, source) in inputs {
+        match source {
+            Source::Host(tensor) if place.is_gpu() => bind_copied(&mut binding, name, tensor)?,
+            Source::Host(tensor) | Source::Device(tensor) => binding.bind_input(*name, tensor)?,
+        }
     }
     let names = outputs.each_ref().map(|(name, _)| name.to_string());
     for (name, target) in outputs {

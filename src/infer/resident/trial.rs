@@ -156,7 +156,8 @@ impl Bench {
     /// History and samples.
     fn made(&self, inputs: [&DynTensor; 3], to: Target) -> Result<[DynTensor; 2], InferError> {
         let names = [LEVELS, graphs::PAST, graphs::FETCHED].into_iter();
-        let inputs: Vec<_> = names.zip(inputs).map(|(name, tensor)| (name, Source::Host(tensor))).collect();
+        // They are bound as they lie, on the device or not.
+        let inputs: Vec<_> = names.zip(inputs).map(|(name, tensor)| (name, Source::Device(tensor))).collect();
         let outputs = [(graphs::HISTORY, to), (graphs::FINISHED, to)];
         self.graph.run((&self.stop, self.place, self.large), &inputs, outputs, &Tally::default())
     }
