@@ -40,7 +40,11 @@ impl Faces {
     ///
     /// # Errors
     /// [`FaceError`], one line that says what to do.
-    pub fn open(settings: &Settings, plan: &Plan, runtime: &Runtime) -> Result<Option<Self>, FaceError> {
+    pub fn open(
+        settings: &Settings,
+        plan: &Plan,
+        runtime: &'static Runtime,
+    ) -> Result<Option<Self>, FaceError> {
         let (restorer, helpers) = match plan {
             Plan::Nothing(_) => return Ok(None),
             Plan::Detect => (None, Helpers::default()),

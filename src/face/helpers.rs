@@ -55,7 +55,7 @@ impl Helpers {
     ///
     /// # Errors
     /// [`FaceError::Infer`], one line that says what does not fit.
-    pub fn load(settings: &Settings, runtime: &Runtime) -> Result<Self, FaceError> {
+    pub fn load(settings: &Settings, runtime: &'static Runtime) -> Result<Self, FaceError> {
         let options = &settings.options;
         let identity = settings.embedding.as_deref().map(|path| Identity::load(runtime, path, options));
         let parser = settings.parsing.as_deref().map(|path| Parser::load(runtime, path, options));

@@ -44,7 +44,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`InferError::NotA`] if the file does not fit, other [`InferError`]s if it cannot be run.
-    pub fn load(runtime: &Runtime, path: &Path, options: &Options) -> Result<Self, InferError> {
+    pub fn load(runtime: &'static Runtime, path: &Path, options: &Options) -> Result<Self, InferError> {
         Ok(Self { network: Embedding::load(runtime, path, options)? })
     }
 

@@ -36,7 +36,7 @@ impl Embedding {
     ///
     /// # Errors
     /// [`InferError::NotA`] if the file does not fit, other [`InferError`]s if it cannot be run.
-    pub fn load(runtime: &Runtime, path: &Path, options: &Options) -> Result<Self, InferError> {
+    pub fn load(runtime: &'static Runtime, path: &Path, options: &Options) -> Result<Self, InferError> {
         let network = TensorNetwork::load(runtime, path, options)?;
         let model = network.model().to_string();
         let refuse =

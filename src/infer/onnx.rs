@@ -12,7 +12,7 @@ use super::planes::{Given, Planes};
 use super::precision::Precision;
 use super::provider::{Active, Choice, Provider, choose};
 use super::runtime::Runtime;
-use super::session::{Idle, blame_model, one_line, start, start_alone};
+use super::session::{Idle, Work, blame_model, one_line, start, start_alone};
 use super::shared::{Shared, Users};
 use super::{Cancel, InferError, Network, TakeEach, accelerator, fp16, graph, one_after_another};
 use crate::image::{Picture, Sample, Size, View, view};
@@ -178,7 +178,7 @@ impl<S: TensorSample> OnnxNetwork<S> {
         let attempt = |provider| {
             let file =
                 planes.as_ref().filter(|_| provider == Provider::Cpu).map_or(&spliced, |planes| &planes.file);
-            let (session, nodes) = start(runtime, &model.path, file, provider, options, Idle::Sleep)?;
+            let (session, nodes) = start(runtime, &model.path, file, provider, options, Work::Frames)?;
             let mut network = network(provider, session)?;
             // What loads on another may yet fail when it runs. On the processor that is the network's fault.
             let tried =
@@ -256,6 +256,7 @@ impl<S: TensorSample> OnnxNetwork<S> {
         };
         let failed = failed_run(model, stop, Size::of(&picture));
         let ran = session.run(
+            picture.shape(),
             || stop.is_cancelled(),
             |session| scratch.run((session, stop), planes, picture, options.threads),
         );
@@ -321,6 +322,7 @@ impl<S: TensorSample> OnnxNetwork<S> {
         let shape = [1, size.height, size.width, picture.dim().2];
         let input = TensorRef::from_array_view((shape, samples)).map_err(|err| failed(one_line(&err)))?;
         let ran = self.session.run(
+            picture.shape(),
             || stop.is_cancelled(),
             |session| {
                 let outputs = session

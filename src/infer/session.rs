@@ -14,7 +14,7 @@ use super::precision::Units;
 use super::provider::Provider;
 use super::register::{register, said};
 use super::runtime::Runtime;
-use super::shared::{self, Shared};
+use super::shared::{self, Again, Shared};
 use super::{InferError, prelu};
 
 /// The processor can always be tried, so when it refuses, the model is at fault, unless it was not to compute so.
@@ -45,29 +45,66 @@ pub(super) enum Idle {
     Spin,
 }
 
+/// What sessions are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Whole frames, of one size a stream.
+    Frames,
+    /// Faces and pictures in which they are looked for, in a few sizes and numbers.
+    Faces,
+    /// What lies between, of operators that plan nothing.
+    Between,
+}
+
+/// Shapes of what has to do with faces: two sizes in which they are looked for, or so many at a time.
+const SHAPES_OF_FACES: usize = 4;
+
+impl Work {
+    fn idle(self) -> Idle {
+        match self {
+            Self::Faces => Idle::Spin,
+            Self::Frames | Self::Between => Idle::Sleep,
+        }
+    }
+}
+
 /// A session on one provider, which others may run, too, and where its nodes went. `path` is where the model
 /// was read from.
 pub(super) fn start(
-    runtime: &Runtime,
+    runtime: &'static Runtime,
     path: &Path,
     model: &[u8],
     provider: Provider,
     options: &Options,
-    idle: Idle,
+    work: Work,
 ) -> Result<(Arc<Shared>, shared::Nodes), String> {
-    shared(path, model, provider, options, || start_alone(runtime, path, model, provider, options, idle))
+    let again = || {
+        let (path, model, options) = (path.to_path_buf(), model.to_vec(), options.clone());
+        Box::new(move || {
+            let started = start_alone(runtime, &path, &model, provider, &options, work.idle());
+            started.map(|(session, _)| session)
+        })
+    };
+    // CUDA's provider keeps one plan of cuDNN's for each convolution, whose making takes tens of milliseconds.
+    let again = match (provider, work) {
+        (Provider::Cuda, Work::Frames) => Some(Again { start: again(), most: None }),
+        (Provider::Cuda, Work::Faces) => Some(Again { start: again(), most: Some(SHAPES_OF_FACES) }),
+        _ => None,
+    };
+    let start = || start_alone(runtime, path, model, provider, options, work.idle());
+    shared(path, model, provider, options, again, start)
 }
 
 /// As [`start`] for a file in which operators of ours are, too.
 pub(super) fn start_with_ours(
-    runtime: &Runtime,
+    runtime: &'static Runtime,
     path: &Path,
     model: &[u8],
     provider: Provider,
     options: &Options,
     kernels: &Arc<Kernels>,
 ) -> Result<(Arc<Shared>, shared::Nodes), String> {
-    shared(path, model, provider, options, || {
+    shared(path, model, provider, options, None, || {
         let builder = configured(runtime, path, provider, options, Idle::Sleep)?;
         let domain = kernels.domain().map_err(|err| one_line(&err))?;
         let builder = builder.with_operators(domain).map_err(|err| one_line(&err))?;
@@ -80,15 +117,16 @@ fn shared(
     model: &[u8],
     provider: Provider,
     options: &Options,
+    again: Option<Again>,
     start: impl FnOnce() -> Result<(Session, shared::Nodes), String>,
 ) -> Result<(Arc<Shared>, shared::Nodes), String> {
-    let shared = shared::session(path, model, provider, options, start)?;
+    let shared = shared::session(path, model, provider, options, again, start)?;
     let nodes = shared.nodes().clone();
     Ok((shared, nodes))
 }
 
 pub(super) fn start_alone(
-    runtime: &Runtime,
+    runtime: &'static Runtime,
     path: &Path,
     model: &[u8],
     provider: Provider,
@@ -102,7 +140,7 @@ pub(super) fn start_alone(
 
 /// What sessions have in common.
 fn configured(
-    runtime: &Runtime,
+    runtime: &'static Runtime,
     path: &Path,
     provider: Provider,
     options: &Options,
@@ -133,7 +171,7 @@ fn configured(
 }
 
 fn commit(
-    runtime: &Runtime,
+    runtime: &'static Runtime,
     builder: SessionBuilder,
     model: &[u8],
     provider: Provider,

@@ -19,9 +19,14 @@ const DEAF: Duration = Duration::from_millis(20);
 /// Nodes of a network by the provider that runs them.
 pub(super) type Nodes = Vec<(String, usize)>;
 
-/// A session and those who wait for it.
+/// Starts a session.
+pub(super) type Start = Box<dyn Fn() -> Result<Session, String> + Send + Sync>;
+
+/// A network's sessions and those who wait for them.
 pub(super) struct Shared {
-    session: Mutex<Session>,
+    sessions: Mutex<ByShape<Session>>,
+    /// Starts another one for inputs of another shape, where they are not all run on one.
+    again: Option<Again>,
     nodes: Nodes,
     turns: Turns,
     /// Sessions of the same network on one thread each that nobody runs just now.
@@ -34,14 +39,24 @@ impl Shared {
         &self.nodes
     }
 
-    /// Waits for a turn and runs. `None` if it was stopped meanwhile.
+    /// Waits for a turn and runs on inputs of a shape; where nothing is run, or it does not matter, that is empty. `None` if it was
+    /// stopped meanwhile.
     pub(super) fn run<T>(
-        &self,
+        self: &Arc<Self>,
+        shape: &[usize],
         is_stopped: impl Fn() -> bool,
         run: impl FnOnce(&mut Session) -> T,
     ) -> Option<T> {
         let _turn = self.turns.wait(is_stopped)?;
-        Some(run(&mut whole(self.session.lock())))
+        let mut sessions = whole(self.sessions.lock());
+        let session = match &self.again {
+            // Streams of as many sizes there can be.
+            Some(Again { start, most }) if !shape.is_empty() => {
+                sessions.of(shape, most.unwrap_or_else(|| Arc::strong_count(self)), start)
+            }
+            _ => sessions.last(),
+        };
+        Some(run(session))
     }
 
     /// Runs on a session that nobody else runs, and that `start` makes where there is none: there are as many as were ever run at the
@@ -59,6 +74,43 @@ impl Shared {
         let result = run(&mut session);
         whole(self.lanes.lock()).push(session);
         Ok(result)
+    }
+}
+
+/// How further sessions come about.
+pub(super) struct Again {
+    pub(super) start: Start,
+    /// How many shapes there may be a session for; `None` for as many as there are streams.
+    pub(super) most: Option<usize>,
+}
+
+/// Sessions, each for inputs of one shape: a runtime that plans a run for the shape of its inputs keeps one plan, and makes it anew
+/// for each that follows another. There is always one.
+struct ByShape<T>(Vec<(Vec<usize>, T)>);
+
+impl<T> ByShape<T> {
+    fn new(first: T) -> Self {
+        Self(vec![(Vec::new(), first)])
+    }
+
+    /// The one that was run last.
+    fn last(&mut self) -> &mut T {
+        let (_, last) = self.0.last_mut().expect("there is always one");
+        last
+    }
+
+    /// The one for a shape. Where there are as many as there may be, or another cannot be had, it is the one that was run longest ago, which
+    /// takes as long as all did if there were but one.
+    fn of(&mut self, shape: &[usize], most: usize, start: impl Fn() -> Result<T, String>) -> &mut T {
+        let known = |of: &[usize]| self.0.iter().position(|(known, _)| known == of);
+        let found = known(shape).or_else(|| known(&[]));
+        let room = found.is_none() && self.0.len() < most;
+        let (_, session) = match room.then(start) {
+            Some(Ok(started)) => (Vec::new(), started),
+            _ => self.0.remove(found.unwrap_or(0)),
+        };
+        self.0.push((shape.to_vec(), session));
+        self.last()
     }
 }
 
@@ -91,8 +143,8 @@ type Place = Arc<Mutex<Weak<Shared>>>;
 
 static PLACES: Mutex<Vec<(Key, Place)>> = Mutex::new(Vec::new());
 
-/// The session of a network that is loaded already, or that `start` loads. `model` is the file as it is run,
-/// `path` where it was read from.
+/// The sessions of a network that is loaded already, or that `start` loads. `model` is the file as it is run,
+/// `path` where it was read from; more sessions come about as `again` says.
 ///
 /// # Errors
 /// What `start` says.
@@ -101,6 +153,7 @@ pub(super) fn session(
     model: &[u8],
     provider: Provider,
     options: &Options,
+    again: Option<Again>,
     start: impl FnOnce() -> Result<(Session, Nodes), String>,
 ) -> Result<Arc<Shared>, String> {
     let mut hasher = DefaultHasher::new();
@@ -114,8 +167,8 @@ pub(super) fn session(
         return Ok(shared);
     }
     let (session, nodes) = start()?;
-    let (session, turns, lanes) = (Mutex::new(session), Turns::default(), Mutex::default());
-    let shared = Arc::new(Shared { session, nodes, turns, lanes });
+    let (sessions, turns, lanes) = (Mutex::new(ByShape::new(session)), Turns::default(), Mutex::default());
+    let shared = Arc::new(Shared { sessions, again, nodes, turns, lanes });
     *place = Arc::downgrade(&shared);
     Ok(shared)
 }
@@ -191,6 +244,44 @@ mod tests {
     fn wait_until(is_true: impl Fn() -> bool) {
         while !is_true() {
             std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn each_shape_has_a_session_of_its_own_as_long_as_there_is_room() {
+        let started = std::cell::Cell::new(0);
+        let start = || {
+            started.set(started.get() + 1);
+            Ok::<_, String>(started.get())
+        };
+        let mut sessions = ByShape::new(0);
+        // Number of the session for each shape in turn, and how many there may be.
+        for (shape, most, expected) in [
+            (1, 3, 0),
+            (1, 3, 0),
+            (2, 3, 1),
+            (3, 3, 2),
+            (2, 3, 1),
+            (1, 3, 0),
+            // The one of 3 was run longest ago.
+            (4, 3, 2),
+            (2, 3, 1),
+            // A stream more, and one less again: nothing is given back before it is needed.
+            (3, 4, 3),
+            (5, 2, 0),
+            (4, 2, 2),
+            (2, 2, 1),
+            (3, 2, 3),
+        ] {
+            assert_eq!(*sessions.of(&[shape], most, start), expected, "{shape} of {most}");
+            assert_eq!(*sessions.last(), expected);
+        }
+        let mut only = ByShape::new(0);
+        for shape in [1, 2, 1] {
+            assert_eq!(*only.of(&[shape], 1, start), 0);
+        }
+        for shape in [1, 2, 1, 3] {
+            assert_eq!(*only.of(&[shape], 9, || Err("no memory".into())), 0, "one that cannot be had");
         }
     }
 

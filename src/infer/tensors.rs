@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::ArrayView4;
-use ort::session::SessionInputValue;
+use ort::session::{Session, SessionInputValue};
 use ort::value::{Tensor, TensorRef};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::onnx::{Options, Stop};
 use super::provider::{Active, choose};
 use super::runtime::Runtime;
-use super::session::{Idle, blame_model, one_line, start};
+use super::session::{Work, blame_model, one_line, start};
 use super::shared::Shared;
 use super::{Cancel, InferError, accelerator};
 use crate::image::Size;
@@ -26,6 +27,9 @@ pub struct TensorNetwork {
     active: Active,
     device: i32,
     stop: Arc<Stop>,
+    /// On a GPU, a thread of its own that is there for good, whoever asks: the runtime makes a stream and handles of NVIDIA's libraries for
+    /// each thread that is new to it.
+    thread: Option<ThreadPool>,
 }
 
 impl TensorNetwork {
@@ -34,14 +38,17 @@ impl TensorNetwork {
     /// # Errors
     /// [`InferError::Model`] when the file cannot be read or run, other [`InferError`]s when the
     /// provider cannot be used.
-    pub fn load(runtime: &Runtime, path: &Path, options: &Options) -> Result<Self, InferError> {
+    pub fn load(runtime: &'static Runtime, path: &Path, options: &Options) -> Result<Self, InferError> {
         let model = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
         let refuse = |reason| InferError::Model { model: String::clone(&model), reason };
         let file = OnnxFile::read(path).map_err(|err| refuse(err.to_string()))?;
-        let attempt = |provider| start(runtime, path, &file.bytes, provider, options, Idle::Spin);
+        let attempt = |provider| start(runtime, path, &file.bytes, provider, options, Work::Faces);
         let (session, active) =
             choose(options.choice, &model, attempt).map_err(|err| blame_model(err, &model, options))?;
         let stop = Arc::new(Stop::new().map_err(|err| refuse(one_line(&err)))?);
+        let thread = || ThreadPoolBuilder::new().num_threads(1).thread_name(|_| "facesr-gpu".into()).build();
+        let thread = active.provider.is_gpu().then(thread).transpose();
+        let thread = thread.map_err(|err| refuse(format!("no thread can be had: {err}")))?;
         Ok(Self {
             session,
             model,
@@ -50,6 +57,7 @@ impl TensorNetwork {
             active,
             device: options.device,
             stop,
+            thread,
         })
     }
 
@@ -121,24 +129,27 @@ impl TensorNetwork {
             inputs.push((input.name.as_str(), value));
         }
         let outputs = &self.outputs;
-        let ran = self.session.run(
-            || stop.is_cancelled(),
-            |session| {
-                let made = session.run_with_options(inputs, &self.stop.options);
-                let made = made.map_err(|err| failed(one_line(&err)))?;
-                let mut numbers = Vec::new();
-                for output in outputs {
-                    let (_, values) = made[output.name.as_str()]
-                        .try_extract_tensor::<f32>()
-                        .map_err(|err| failed(one_line(&err)))?;
-                    if values.iter().any(|value| !value.is_finite()) {
-                        return Err(InferError::NotFinite);
-                    }
-                    numbers.push(values.to_vec());
+        let shape: Vec<_> = pictures.iter().flat_map(|picture| picture.shape()).copied().collect();
+        let on_session = |session: &mut Session| {
+            let made = session.run_with_options(inputs, &self.stop.options);
+            let made = made.map_err(|err| failed(one_line(&err)))?;
+            let mut numbers = Vec::new();
+            for output in outputs {
+                let (_, values) = made[output.name.as_str()]
+                    .try_extract_tensor::<f32>()
+                    .map_err(|err| failed(one_line(&err)))?;
+                if values.iter().any(|value| !value.is_finite()) {
+                    return Err(InferError::NotFinite);
                 }
-                Ok(numbers)
-            },
-        );
+                numbers.push(values.to_vec());
+            }
+            Ok(numbers)
+        };
+        let run = || self.session.run(&shape, || stop.is_cancelled(), on_session);
+        let ran = match &self.thread {
+            Some(thread) => thread.install(run),
+            None => run(),
+        };
         ran.unwrap_or(Err(InferError::Cancelled))
     }
 }

@@ -54,7 +54,7 @@ struct Ghost {
     series: Vec<(usize, f64)>,
 }
 
-pub(super) fn start(_: &Given<'_>) -> Result<Box<dyn Meter>, MetricError> {
+pub(super) fn start(_: &Given) -> Result<Box<dyn Meter>, MetricError> {
     Ok(Box::<Ghost>::default())
 }
 

@@ -21,7 +21,7 @@ struct Identity {
     series: Vec<(usize, f64)>,
 }
 
-pub(super) fn start(given: &Given<'_>) -> Result<Box<dyn Meter>, MetricError> {
+pub(super) fn start(given: &Given) -> Result<Box<dyn Meter>, MetricError> {
     let (runtime, path) = given.network(&given.embedding)?;
     let network = Embedding::load(runtime, path, &given.options)?;
     Ok(Box::new(Identity { network, series: Vec::new() }))

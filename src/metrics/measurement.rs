@@ -18,7 +18,7 @@ impl Measurement {
     /// [`MetricError`] when something given cannot be used, such as a model.
     pub fn new(
         metrics: impl IntoIterator<Item = &'static Metric>,
-        given: &Given<'_>,
+        given: &Given,
     ) -> Result<Self, MetricError> {
         let mut measurement = Self { meters: Vec::new(), absent: Vec::new() };
         for metric in metrics {

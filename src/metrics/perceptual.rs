@@ -23,7 +23,7 @@ impl Perceptual {
     /// # Errors
     /// [`MetricError::Network`] if the file is another network, [`MetricError::Infer`] if it
     /// cannot be run.
-    pub fn load(runtime: &Runtime, path: &Path, options: &Options) -> Result<Self, MetricError> {
+    pub fn load(runtime: &'static Runtime, path: &Path, options: &Options) -> Result<Self, MetricError> {
         let network = TensorNetwork::load(runtime, path, options)?;
         let names = |tensors: &[crate::model::onnx_file::TensorInfo]| -> Vec<String> {
             tensors.iter().map(|tensor| tensor.name.clone()).collect()
@@ -54,7 +54,7 @@ struct Distance {
     series: Vec<(usize, f64)>,
 }
 
-pub(super) fn start(given: &Given<'_>) -> Result<Box<dyn Meter>, MetricError> {
+pub(super) fn start(given: &Given) -> Result<Box<dyn Meter>, MetricError> {
     let (runtime, path) = given.network(&given.perceptual)?;
     let network = Perceptual::load(runtime, path, &given.options)?;
     Ok(Box::new(Distance { network, series: Vec::new() }))

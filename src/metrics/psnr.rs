@@ -16,7 +16,7 @@ pub fn psnr(test: View<'_, f32>, truth: View<'_, f32>) -> f64 {
 #[derive(Default)]
 struct Psnr(Vec<(usize, f64)>);
 
-pub(super) fn start(_: &Given<'_>) -> Result<Box<dyn Meter>, MetricError> {
+pub(super) fn start(_: &Given) -> Result<Box<dyn Meter>, MetricError> {
     Ok(Box::<Psnr>::default())
 }
 

@@ -43,11 +43,11 @@ fn start(reference: Reference) -> Box<dyn Meter> {
     Box::new(Sharpness { reference, test: 0.0, expected: 0.0, series: Vec::new() })
 }
 
-pub(super) fn start_over_truth(_: &Given<'_>) -> Result<Box<dyn Meter>, MetricError> {
+pub(super) fn start_over_truth(_: &Given) -> Result<Box<dyn Meter>, MetricError> {
     Ok(start(|frame| frame.truth()))
 }
 
-pub(super) fn start_over_per_frame(_: &Given<'_>) -> Result<Box<dyn Meter>, MetricError> {
+pub(super) fn start_over_per_frame(_: &Given) -> Result<Box<dyn Meter>, MetricError> {
     Ok(start(|frame| frame.per_frame()))
 }
 

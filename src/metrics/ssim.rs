@@ -64,7 +64,7 @@ fn similarity(window: &[[f64; 5]], weights: &[f64]) -> f64 {
 #[derive(Default)]
 struct Ssim(Vec<(usize, f64)>);
 
-pub(super) fn start(_: &Given<'_>) -> Result<Box<dyn Meter>, MetricError> {
+pub(super) fn start(_: &Given) -> Result<Box<dyn Meter>, MetricError> {
     Ok(Box::<Ssim>::default())
 }
 

@@ -71,7 +71,7 @@ struct StaticDeviation {
     series: Vec<(usize, f64)>,
 }
 
-pub(super) fn start(_: &Given<'_>) -> Result<Box<dyn Meter>, MetricError> {
+pub(super) fn start(_: &Given) -> Result<Box<dyn Meter>, MetricError> {
     Ok(Box::<StaticDeviation>::default())
 }
 

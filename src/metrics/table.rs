@@ -31,7 +31,7 @@ pub struct Metric {
     pub meaning: &'static str,
     /// What has to be at hand.
     pub needs: &'static [Need],
-    start: fn(&Given<'_>) -> Result<Box<dyn Meter>, MetricError>,
+    start: fn(&Given) -> Result<Box<dyn Meter>, MetricError>,
 }
 
 /// Every metric this build can measure. To add one: a file, a row.
@@ -129,7 +129,7 @@ impl Metric {
     /// # Errors
     /// [`MetricError::NotMeasured`] when something it needs is not at hand, another one when
     /// something is at hand that cannot be used.
-    pub fn start(&self, given: &Given<'_>) -> Result<Box<dyn Meter>, MetricError> {
+    pub fn start(&self, given: &Given) -> Result<Box<dyn Meter>, MetricError> {
         match self.needs.iter().find(|need| !need.is_met(given)) {
             Some(need) => Err(MetricError::NotMeasured(need.absence())),
             None => (self.start)(given),
@@ -159,7 +159,7 @@ pub enum Need {
 }
 
 impl Need {
-    fn is_met(self, given: &Given<'_>) -> bool {
+    fn is_met(self, given: &Given) -> bool {
         match self {
             Self::Truth => given.truth,
             Self::PerFrame => given.per_frame,
@@ -190,7 +190,7 @@ impl Need {
 
 /// What is at hand for a clip: every frame will bring what is promised here.
 #[derive(Clone, Debug, Default)]
-pub struct Given<'a> {
+pub struct Given {
     /// A ground truth.
     pub truth: bool,
     /// The same network's result without temporal stage.
@@ -202,7 +202,7 @@ pub struct Given<'a> {
     /// Aligned crops of faces of both.
     pub faces: bool,
     /// What runs networks.
-    pub runtime: Option<&'a Runtime>,
+    pub runtime: Option<&'static Runtime>,
     /// File of the ST-LPIPS network.
     pub perceptual: Option<PathBuf>,
     /// File of a face embedding network.
@@ -211,12 +211,12 @@ pub struct Given<'a> {
     pub options: Options,
 }
 
-impl<'a> Given<'a> {
+impl<'a> Given {
     /// The runtime and a network's file, which [`Metric::start`] has seen to be there.
     pub(super) fn network<'b>(
         &self,
         path: &'b Option<PathBuf>,
-    ) -> Result<(&'a Runtime, &'b Path), MetricError> {
+    ) -> Result<(&'static Runtime, &'b Path), MetricError> {
         let runtime = self.runtime.ok_or(MetricError::NotMeasured(Need::Runtime.absence()))?;
         let path = path.as_deref().ok_or(MetricError::NotMeasured("no network given"))?;
         Ok((runtime, path))

@@ -13,7 +13,7 @@ struct TemporalDifference {
     series: Vec<(usize, f64)>,
 }
 
-pub(super) fn start(_: &Given<'_>) -> Result<Box<dyn Meter>, MetricError> {
+pub(super) fn start(_: &Given) -> Result<Box<dyn Meter>, MetricError> {
     Ok(Box::<TemporalDifference>::default())
 }
 

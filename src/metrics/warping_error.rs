@@ -36,7 +36,7 @@ struct WarpingError {
     series: Vec<(usize, f64)>,
 }
 
-pub(super) fn start(_: &Given<'_>) -> Result<Box<dyn Meter>, MetricError> {
+pub(super) fn start(_: &Given) -> Result<Box<dyn Meter>, MetricError> {
     Ok(Box::<WarpingError>::default())
 }
 

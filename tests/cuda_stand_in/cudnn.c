@@ -13,7 +13,10 @@ enum {
 };
 
 /* Types of a descriptor's attributes, and the one that is asked for by its name here. */
-enum { TYPE_INT64 = 3, TYPE_DESCRIPTOR = 15, TYPE_INT32 = 23, ENGINE_KNOBS = 302 };
+enum { TYPE_INT64 = 3, TYPE_NUMERICAL_NOTE = 11, TYPE_DESCRIPTOR = 15, TYPE_INT32 = 23, ENGINE_KNOBS = 302 };
+
+/* The kind of a descriptor that says how something is to be run, for which a real library chooses and compiles. */
+enum { EXECUTION_PLAN = 5 };
 
 /* Room for a descriptor of any kind, and for what is told of an algorithm. */
 enum { DESCRIPTOR_SIZE = 256, ALGORITHM_SIZE = 64 };
@@ -43,6 +46,7 @@ void cudnnGetLastErrorString(char *text, size_t size) {
 
 int cudnnCreate(Handle **handle) {
     CALLED(CUDNN_ALLOCATION_FAILED);
+    stand_in_note("handle", 0);
     *handle = calloc(1, sizeof **handle);
     return *handle ? CUDNN_SUCCESS : CUDNN_ALLOCATION_FAILED;
 }
@@ -83,11 +87,21 @@ int cudnnConvolutionBiasActivationForward(const Handle *handle) {
     return convolve(handle);
 }
 
-int cudnnBackendCreateDescriptor(int kind, void **descriptor) {
-    (void)kind;
+/* A descriptor begins with its kind. */
+int cudnnBackendCreateDescriptor(int kind, int **descriptor) {
     CALLED(CUDNN_ALLOCATION_FAILED);
     *descriptor = calloc(1, DESCRIPTOR_SIZE);
-    return *descriptor ? CUDNN_SUCCESS : CUDNN_ALLOCATION_FAILED;
+    if (!*descriptor)
+        return CUDNN_ALLOCATION_FAILED;
+    **descriptor = kind;
+    return CUDNN_SUCCESS;
+}
+
+int cudnnBackendFinalize(const int *descriptor) {
+    CALLED(CUDNN_EXECUTION_FAILED);
+    if (*descriptor == EXECUTION_PLAN)
+        stand_in_note("plan", 0);
+    return CUDNN_SUCCESS;
 }
 
 int cudnnBackendDestroyDescriptor(void *descriptor) {
@@ -95,14 +109,17 @@ int cudnnBackendDestroyDescriptor(void *descriptor) {
     return CUDNN_SUCCESS;
 }
 
-/* One of whatever is asked for, which is 0: one engine, for one, that needs no workspace. It has no knobs to turn. */
+/* One of whatever is asked for, which is 0: one engine, for one, that needs no workspace. It has no knobs to turn, and is
+   for tensor cores where that was asked for. */
 int cudnnBackendGetAttribute(void *descriptor, int name, int type, int64_t wanted, int64_t *count, void *values) {
     (void)descriptor;
     CALLED(CUDNN_EXECUTION_FAILED);
-    int64_t found = type == TYPE_INT64 || type == TYPE_INT32 || (type == TYPE_DESCRIPTOR && name != ENGINE_KNOBS);
+    bool has_note = type == TYPE_NUMERICAL_NOTE && stand_in_settings()->tensor_cores;
+    int64_t found = type == TYPE_INT64 || type == TYPE_INT32 || (type == TYPE_DESCRIPTOR && name != ENGINE_KNOBS) || has_note;
     if (found && wanted > 0 && values && type == TYPE_INT64)
         memset(values, 0, sizeof(int64_t));
-    if (found && wanted > 0 && values && type == TYPE_INT32)
+    /* The note 0 says that an engine is for tensor cores. */
+    if (found && wanted > 0 && values && (type == TYPE_INT32 || has_note))
         memset(values, 0, sizeof(int32_t));
     if (count)
         *count = found;

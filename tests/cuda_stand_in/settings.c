@@ -32,6 +32,7 @@ static void read_environment(void) {
         .kernel_us = number("FACESR_STAND_IN_KERNEL_US", 0),
         .gigabytes_per_second = number("FACESR_STAND_IN_GB_PER_S", 0),
         .most_pixels = number("FACESR_STAND_IN_MOST_PIXELS", 1e18),
+        .tensor_cores = number("FACESR_STAND_IN_TENSOR_CORES", 0) != 0,
         .off_by = number("FACESR_STAND_IN_OFF_BY", 0),
         .log = text("FACESR_STAND_IN_LOG"),
         .fail = text("FACESR_STAND_IN_FAIL"),

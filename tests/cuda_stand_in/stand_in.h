@@ -30,6 +30,7 @@ typedef struct Settings {
     double kernel_us;            /* of any other kernel */
     double gigabytes_per_second; /* of copies between host and device; 0: they take no time */
     double most_pixels;          /* of pictures that our kernels compute; they leave larger ones as they are */
+    bool tensor_cores;           /* whether cuDNN's only engine is one for tensor cores */
     double off_by;               /* what our kernels get wrong: added to the first number of a history */
     const char *log;             /* a file that lines are added to, or NULL */
     const char *fail;            /* which calls are to fail, or NULL */

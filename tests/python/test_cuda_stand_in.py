@@ -39,7 +39,8 @@ SMALL, SMALL_BYTES = "96x64", 96 * 64 * 3
 FACE_SIZE = (176, 144)
 FACE_BYTES = 3 * FACE_SIZE[0] * FACE_SIZE[1]
 STEADIED = "model=span-x2 execution-provider=cuda temporal-mode=balanced"
-ALLOCATIONS = ("malloc", "free", "pin", "unpin", "stream")
+# With what a real library takes milliseconds for: handles, and plans of convolutions.
+ALLOCATIONS = ("malloc", "free", "pin", "unpin", "stream", "handle", "plan")
 # What is said of a GPU that others fill.
 NO_MEMORY = "the GPU has too little memory free: see `nvidia-smi`, or lower memory-limit"
 
@@ -376,6 +377,35 @@ class Provider(unittest.TestCase):
         self.assertEqual(len(re.findall(f"^WARNING: .*{told}", stream.output, re.M)), 1, stream.output)
         self.assertEqual(stream.errors, [])
         self.assertRegex(stream.stat("faces"), r"failed\W+guint64\W+1\b")
+
+    def test_faces_are_looked_for_without_a_new_plan_or_anything_else_new(self):
+        """In a small picture at one size, in a large one at two; on whatever thread that is."""
+        for (size, bytes_), flying in itertools.product(((SMALL, SMALL_BYTES), ("1280x720", 1280 * 720 * 3)), (0, 1)):
+            with self.subTest(size=size, flying=flying):
+                # The ball is no face, so each frame is looked at.
+                stream = self.runs(size, 24, f"{STEADIED} face-mode=auto frames-in-flight={flying}")
+                self.assertIn("facesr-face-256", stream.stat("faces"))
+                late = [line for line in stream.behind(4 * bytes_, 12) if line.what in ALLOCATIONS]
+                self.assertEqual(late, [])
+
+    def test_streams_of_several_sizes_share_a_network_and_none_of_them_waits_for_new_plans(self):
+        frames = 12
+        branch = "videotestsrc num-buffers={} pattern=ball ! video/x-raw,format=RGB,width={},height={} ! facesr stats-interval=1 face-mode=off {} ! fakesink"
+        sizes = ((96, 64), (80, 48), (64, 48))
+        stream = self.right(self.launched(" ".join(branch.format(frames, *size, STEADIED) for size in sizes)))
+        # All are at work by then.
+        late = [line for line in stream.behind(4 * SMALL_BYTES, frames // 2) if line.what == "plan"]
+        self.assertEqual(late, [])
+
+    def test_halves_are_multiplied_by_tensor_cores_and_floats_are_not(self):
+        """Where cuDNN has engines for tensor cores alone, it is asked again for a network in 32 bits, which they would round."""
+        for model, precision in itertools.product(upscalers(), ("fp32", "fp16")):
+            with self.subTest(model=model, precision=precision):
+                asked = []
+                for tensor_cores in (0, 1):
+                    stream = self.runs(SMALL, 2, f"model={model} execution-provider=cuda precision={precision}", TENSOR_CORES=tensor_cores)
+                    asked += [line.number for line in stream.log if (line.what, line.name) == ("calls", "cudnnBackendFinalize")]
+                self.assertEqual(asked[1] > asked[0], precision == "fp32", asked)
 
     def test_frames_in_flight_allocate_nothing_on_the_gpu_either(self):
         for flying in (1, 3):

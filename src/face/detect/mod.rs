@@ -108,7 +108,12 @@ impl Detector {
     /// # Errors
     /// [`FaceError::NotA`] if the file is none that can be read, [`FaceError::Infer`] if it
     /// cannot be run.
-    pub fn load(runtime: &Runtime, path: &Path, options: &Options, smallest: f32) -> Result<Self, FaceError> {
+    pub fn load(
+        runtime: &'static Runtime,
+        path: &Path,
+        options: &Options,
+        smallest: f32,
+    ) -> Result<Self, FaceError> {
         let network = TensorNetwork::load(runtime, path, options)?;
         let refuse =
             |reason| FaceError::NotA { what: "face detector", model: network.model().into(), reason };

@@ -83,7 +83,7 @@ impl Parser {
     ///
     /// # Errors
     /// [`InferError::NotA`] if the file does not fit, other [`InferError`]s if it cannot be run.
-    pub fn load(runtime: &Runtime, path: &Path, options: &Options) -> Result<Self, InferError> {
+    pub fn load(runtime: &'static Runtime, path: &Path, options: &Options) -> Result<Self, InferError> {
         let mut network = TensorNetwork::load(runtime, path, options)?;
         let model = network.model().to_string();
         let refuse = |reason| InferError::NotA { what: "face parsing network", model: model.clone(), reason };

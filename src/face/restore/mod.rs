@@ -62,7 +62,11 @@ pub trait Restorer: Send {
 ///
 /// # Errors
 /// [`FaceError`], in words that say why it is neither.
-pub fn open(runtime: &Runtime, path: &Path, options: &Options) -> Result<Box<dyn Restorer>, FaceError> {
+pub fn open(
+    runtime: &'static Runtime,
+    path: &Path,
+    options: &Options,
+) -> Result<Box<dyn Restorer>, FaceError> {
     let network = TensorNetwork::load(runtime, path, options)?;
     let manifest = Manifest::beside(path)?;
     let is_upscaler = manifest.role.as_deref() == Some("upscaler");

@@ -17,7 +17,7 @@ use crate::infer::foreign::kernels::Kernels;
 use crate::infer::onnx::{Options, Stop};
 use crate::infer::provider::{Active, Choice, Provider, choose};
 use crate::infer::runtime::Runtime;
-use crate::infer::session::{Idle, blame_model, one_line, start, start_with_ours};
+use crate::infer::session::{Work, blame_model, one_line, start, start_with_ours};
 use crate::infer::shared::Shared;
 
 /// Bytes that were bound in memory of the host, from where and to where they are moved if the provider computes elsewhere.
@@ -140,12 +140,22 @@ pub(super) struct Graph {
 impl Graph {
     /// Starts a session of a file's bytes; `path` is where the file was read from.
     pub(super) fn start(
-        runtime: &Runtime,
+        runtime: &'static Runtime,
+        file: (&str, &Path),
+        bytes: &[u8],
+        options: &Options,
+    ) -> Result<Self, InferError> {
+        Self::start_for(Work::Frames, runtime, file, bytes, options)
+    }
+
+    fn start_for(
+        work: Work,
+        runtime: &'static Runtime,
         (model, path): (&str, &Path),
         bytes: &[u8],
         options: &Options,
     ) -> Result<Self, InferError> {
-        let attempt = |provider| start(runtime, path, bytes, provider, options, Idle::Sleep);
+        let attempt = |provider| start(runtime, path, bytes, provider, options, work);
         let (session, active) =
             choose(options.choice, model, attempt).map_err(|err| blame_model(err, model, options))?;
         Ok(Self { session, model: model.into(), active, device: options.device })
@@ -154,17 +164,17 @@ impl Graph {
     /// As [`Self::start`] for a graph of ours, of which every node must run where the others do: a single one elsewhere would
     /// move the large picture there and back.
     pub(super) fn start_ours(
-        runtime: &Runtime,
+        runtime: &'static Runtime,
         name: &str,
         bytes: &[u8],
         options: &Options,
     ) -> Result<Self, InferError> {
-        Self::start(runtime, (name, Path::new(name)), bytes, options)?.whole()
+        Self::start_for(Work::Between, runtime, (name, Path::new(name)), bytes, options)?.whole()
     }
 
     /// As [`Self::start_ours`] for a graph of operators of ours.
     pub(super) fn start_kernels(
-        runtime: &Runtime,
+        runtime: &'static Runtime,
         name: &str,
         bytes: &[u8],
         options: &Options,
@@ -234,6 +244,7 @@ impl Graph {
         });
         tally.add(from_host.sum(), 0);
         let ran = self.session.run(
+            &[size.width, size.height],
             || stop.is_cancelled(),
             |session| run_bound(session, stop, place, inputs, outputs).map_err(|err| failed(one_line(&err))),
         );

@@ -25,7 +25,7 @@ impl Blending {
     /// The blend of pictures of a size.
     pub(super) fn graph(
         &self,
-        runtime: &Runtime,
+        runtime: &'static Runtime,
         shape: &Shape,
         options: &Options,
     ) -> Result<Graph, InferError> {

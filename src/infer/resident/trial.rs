@@ -52,7 +52,7 @@ pub struct Compared {
 ///
 /// # Errors
 /// Why there are no kernels, or [`InferError`] in the runtime's words, in a line.
-pub fn compare(runtime: &Runtime, options: &Options, case: &Case) -> Result<Compared, String> {
+pub fn compare(runtime: &'static Runtime, options: &Options, case: &Case) -> Result<Compared, String> {
     let options = Options { choice: Choice::Only(Provider::Cuda), ..options.clone() };
     // The runtime has to be on the GPU before us.
     let operators = Blending::Operators(None);
@@ -68,7 +68,7 @@ pub fn compare(runtime: &Runtime, options: &Options, case: &Case) -> Result<Comp
 
 /// The most that samples by the kernels differ from those by standard operators on the processor.
 pub(super) fn worst(
-    runtime: &Runtime,
+    runtime: &'static Runtime,
     options: &Options,
     case: &Case,
     kernels: &Arc<Kernels>,
@@ -102,7 +102,7 @@ const RUNS: usize = 5;
 
 impl Bench {
     fn new(
-        runtime: &Runtime,
+        runtime: &'static Runtime,
         options: &Options,
         case: &Case,
         blending: &Blending,

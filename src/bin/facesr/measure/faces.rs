@@ -24,7 +24,7 @@ pub struct Locator {
 
 impl Locator {
     /// With the detector that the element takes by default.
-    pub fn open(runtime: &Runtime, beside: Option<&Path>) -> Result<Locator, FaceError> {
+    pub fn open(runtime: &'static Runtime, beside: Option<&Path>) -> Result<Locator, FaceError> {
         let settings = Settings { beside: beside.map(Into::into), ..Settings::default() };
         let detector = Detector::load(runtime, &settings.detector_file()?, &settings.options, SMALLEST)?;
         Ok(Locator { detector })
