@@ -19,6 +19,8 @@ MOST_LEVELS = {"fp32": 1, "fp16": None}
 MOST_GROWTH = 16.0
 # Of a bare session's speed what the whole element should have, and of a frame's time what steadying may take.
 LEAST_RATIO, MOST_STEADYING = 0.85, 0.15
+# Ends of a provider's name in examples/providers, and what they try.
+TRIALS = {":nhwc": "channels last", ":fused": "biases fused", ":nhwc:fused": "channels last, biases fused"}
 # A step that hangs is not waited for longer, in seconds.
 LONGEST_STEP = 150
 
@@ -41,7 +43,7 @@ class Plan(NamedTuple):
     equality: str
     # Size, factor, bits of a sample and temporal mode.
     blends: Tuple[Tuple[str, int, int, str], ...]
-    # A size at which a layout of channels is tried, or none.
+    # A size at which TRIALS are made, or none.
     layout: Optional[str]
     frames: int
     soak: Tuple[str, int]
@@ -162,8 +164,8 @@ class Check:
                 self.step(f"{model}, {provider} beside cpu", lambda: self.equality(model, provider))
         if self.plan.layout:
             for provider in (provider for provider in self.usable if provider.startswith("cuda")):
-                for model in self.plan.models:
-                    self.step(f"{model}, channels last on {provider}", lambda: self.layout(model, provider))
+                for model, (trial, what) in itertools.product(self.plan.models, TRIALS.items()):
+                    self.step(f"{model}, {what} on {provider}", lambda: self.trial(model, provider, trial))
         for blend in self.plan.blends:
             self.step(f"blend of {blend[0]}, {blend[3]}, {blend[2]} bits", lambda: self.blend(*blend))
         if any(provider.startswith("tensorrt") for provider in self.usable):
@@ -229,13 +231,13 @@ class Check:
         ):
             self.bars.append(f"{what}: {name}: {found}, {'kept' if is_kept else 'MISSED'}")
 
-    def layout(self, model: str, provider: str) -> None:
-        """Channels that lie together, beside planes: not used yet, as nothing is known of what it brings."""
+    def trial(self, model: str, provider: str, trial: str) -> None:
+        """Settings of CUDA that nothing uses yet, as nothing is known of what they bring."""
         size = self.plan.layout
-        told = self.tool("compare", model, size, 10, provider, f"{provider}:nhwc")
+        told = self.tool("compare", model, size, 10, provider, provider + trial)
         psnr = "same" if told["psnr"] is None else f"{told['psnr']:.1f} dB"
-        planes, together = told["ms"]
-        self.row(f"{model} {size}: channels last", provider, f"{together:.2f} ms, {planes:.2f} in planes, {told['ratio']:.2f} times as fast, {psnr}")
+        without, with_it = told["ms"]
+        self.row(f"{model} {size}: {TRIALS[trial]}", provider, f"{with_it:.2f} ms, {without:.2f} without, {told['ratio']:.2f} times as fast, {psnr}")
 
     def speed(self, model: str, size: str, faces: int, provider: str) -> None:
         words = ["element", model, size, self.plan.frames, provider, faces, "temporal-mode=balanced"]

@@ -89,10 +89,12 @@ class Steps(unittest.TestCase):
         self.assertEqual(self.run_with(half, compare={**COMPARE, "psnr": 51.0, "largest": 9}).failures, [])
         self.assertEqual(len(self.run_with(half, compare={**COMPARE, "psnr": 49.0}).failures), 1)
 
-    def test_another_layout_is_tried_on_cuda_alone_and_told_by_its_ratio(self):
+    def test_settings_that_nothing_uses_yet_are_tried_on_cuda_alone_and_told_by_their_ratio(self):
         plan = PLAN._replace(layout="64x48")
-        (row,) = [row for row in self.run_with(plan).rows if "channels last" in row[0]]
-        self.assertIn("1.00 ms, 10.00 in planes, 10.00 times as fast, 70.0 dB", row[2])
+        rows = [row for row in self.run_with(plan).rows if any(what in row[0] for what in gpu_check_steps.TRIALS.values())]
+        self.assertEqual(len(rows), 3)
+        for row in rows:
+            self.assertIn("1.00 ms, 10.00 without, 10.00 times as fast, 70.0 dB", row[2])
         self.assertNotIn("channels last", self.run_with(plan._replace(providers=("cpu",)), nodes={**NODES, "nodes": {"CPUExecutionProvider": 8}}).table())
 
     def test_bars_are_told_as_kept_or_missed_and_are_no_failures(self):
