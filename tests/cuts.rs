@@ -76,6 +76,39 @@ fn another_scene_is_a_cut_at_every_size() {
 }
 
 #[test]
+fn grain_on_next_to_nothing_is_no_cut() {
+    let grain = |size: Size, seed: u64, sigma: f32, base: &dyn Fn(f32, f32) -> f32| {
+        let mut picture = picture(size, base);
+        for ((y, x), sample) in picture.indexed_iter_mut() {
+            // Nearly a normal distribution.
+            let sum: f32 = (0..12).map(|number| random(x as i64, y as i64, seed * 12 + number)).sum();
+            *sample = (*sample + sigma * (sum - 6.0)).clamp(0.0, 255.0).round();
+        }
+        picture
+    };
+    let pans = [("a wall", 0.0), ("a pale scene", 0.1), ("a scene", 1.0)];
+    for &size in SIZES.iter().chain(&[(176, 144), (128, 96)]) {
+        // Of a picture smaller than what pictures are compared in, grain is as coarse as anything else.
+        let sigmas: &[f32] = match size.0 {
+            160.. => &[2.0, 6.0, 9.0],
+            128.. => &[2.0, 6.0],
+            _ => &[2.0],
+        };
+        for (sigma, (name, contrast)) in sigmas.iter().flat_map(|sigma| pans.map(|pan| (*sigma, pan))) {
+            let base = |x: f32, y: f32| 60.0 + contrast * (scene(1, x, y) - 120.0);
+            let what = format!("{name}, {size:?}, sigma {sigma}");
+            for seed in 0..4 {
+                check(&what, &grain(size, seed, sigma, &base), &grain(size, seed + 10, sigma, &base), false);
+            }
+            if contrast == 1.0 {
+                let other = |x: f32, y: f32| scene(2, x, y);
+                check(&what, &grain(size, 1, sigma, &base), &grain(size, 2, sigma, &other), true);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_same_scene_is_none_at_every_size_and_beyond_its_padding() {
     for &size in SIZES {
         let first = still(size, 7);

@@ -3,7 +3,7 @@
 //! Two thumbnails are compared after the earlier one was warped to the later one by their flow, and
 //! after both lost their local mean, which makes the comparison blind to flashes. A scene begins
 //! where they are unlike in two ways at once: as wholes, and in most of their textured
-//! parts. A histogram would fire on every flash, the correlation of whole pictures alone would
+//! parts, at two scales, because grain is unlike itself at the finer one. A histogram would fire on every flash, the correlation of whole pictures alone would
 //! see black bars as what two scenes have in common.
 
 use ndarray::{Array2, ArrayView2, s};
@@ -30,6 +30,12 @@ const MARGIN: usize = 6;
 const BLOCK: usize = 16;
 /// Mean square, in levels, from which on a part has a texture to compare.
 const TEXTURED: f64 = 9.0;
+/// Samples to either side of the middle of those whose mean is grain no more: 5x5, a twenty-fifth of its mean square.
+const COARSE_REACH: usize = 2;
+/// Mean square of all that is left then, in levels, of next to nothing: grain of 10 levels, sample by sample.
+const NEXT_TO_NOTHING: f64 = 4.0;
+/// Up to here what is left is the same as before, whatever was said of finer detail.
+const ALIKE: f32 = 0.4;
 /// Mean square, in levels, of what is as good as flat: less than the rounding to 8 bits leaves.
 const FLAT: f64 = 1e-2;
 
@@ -111,7 +117,16 @@ impl CutDetector {
         detail(&self.warped, &mut self.sums, v);
         let area = Area::of(&self.now, &self.before);
         let a = 1.0 - Match::of(u, v, area).correlation() as f32;
-        let b = 1.0 - middle(textured(u, v, area)).unwrap_or(1.0) as f32;
+        let mut b = difference(u, v, area, TEXTURED);
+        if a > self.threshold && b > self.threshold {
+            // Grain on something flat is never the same twice. What else there is, is left when it is averaged away.
+            let found = Match::of(&coarse(u), &coarse(v), area);
+            let coarsely =
+                if found.is_textured(NEXT_TO_NOTHING) { 1.0 - found.correlation() as f32 } else { 0.0 };
+            if coarsely < ALIKE {
+                b = b.min(coarsely);
+            }
+        }
         Look { cut: a > self.threshold && b > self.threshold, a, b }
     }
 
@@ -200,9 +215,9 @@ impl Match {
         (self.uv / (self.uu.max(flat) * self.vv.max(flat)).sqrt()).clamp(-1.0, 1.0)
     }
 
-    /// One of the two has something to recognise.
-    fn is_textured(&self) -> bool {
-        self.uu.max(self.vv) > self.samples * TEXTURED
+    /// One of the two has something to recognise, from that mean square on.
+    fn is_textured(&self, least: f64) -> bool {
+        self.uu.max(self.vv) > self.samples * least
     }
 }
 
@@ -224,10 +239,27 @@ fn products((u, v): (&[f32], &[f32])) -> [f32; 3] {
     sums
 }
 
-/// The correlations of the textured blocks.
-fn textured(u: &Array2<f32>, v: &Array2<f32>, area: Area) -> Vec<f64> {
+/// How different the textured parts are, the middle one of them; nothing where none is, from that mean square on.
+fn difference(u: &Array2<f32>, v: &Array2<f32>, area: Area, least: f64) -> f32 {
     let matches = area.blocks().map(|block| Match::of(u, v, block));
-    matches.filter(Match::is_textured).map(|found| found.correlation()).collect()
+    let textured = matches.filter(|found| found.is_textured(least)).map(|found| found.correlation());
+    1.0 - middle(textured.collect()).unwrap_or(1.0) as f32
+}
+
+/// A picture whose samples are means of those around; at the edges, of what there is.
+fn coarse(picture: &Array2<f32>) -> Array2<f32> {
+    let along = |picture: ArrayView2<'_, f32>| {
+        let mut to = Array2::zeros(picture.dim());
+        for (row, mut to) in picture.outer_iter().zip(to.outer_iter_mut()) {
+            for (x, to) in to.iter_mut().enumerate() {
+                let around = x.saturating_sub(COARSE_REACH)..(x + COARSE_REACH + 1).min(row.len());
+                *to = row.slice(s![around]).mean().unwrap_or(0.0);
+            }
+        }
+        to
+    };
+    let across: Array2<f32> = along(picture.view());
+    along(across.t()).reversed_axes().as_standard_layout().into_owned()
 }
 
 /// The median; of an even number of values, the mean of the two in the middle.
