@@ -160,14 +160,24 @@ fn configured(
             builder =
                 builder.with_config_entry("session.model_external_initializers_file_folder_path", folder)?;
         }
-        // Beside a GPU there is nothing to share out, and one thread a core and session would wait for nothing.
-        let threads = if provider.is_gpu() { 1 } else { options.threads };
+        let cores = std::thread::available_parallelism().map_or(options.threads, usize::from);
+        let threads = threads_of(provider, options.threads, cores);
         if threads > 0 {
             builder = builder.with_intra_threads(threads)?;
         }
         Ok(builder)
     };
     configured(builder).map_err(text)
+}
+
+/// Threads of a session where so many were asked for; 0 is one a core.
+fn threads_of(provider: Provider, asked: usize, cores: usize) -> usize {
+    match provider.is_gpu() {
+        // There is nothing to share out, and one a core and session would wait for nothing.
+        true => 1,
+        // More than there are cores would wait for each other at each node: a thousand on two cores take minutes to start.
+        false => asked.min(cores),
+    }
 }
 
 fn commit(
@@ -191,4 +201,21 @@ pub(super) fn one_line<T>(error: &ort::Error<T>) -> String {
     let text = error.message();
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
     line.trim().trim_end_matches('.').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_has_no_more_threads_than_there_are_cores_and_one_beside_a_gpu() {
+        for (asked, cores, expected) in
+            [(0, 2, 0), (1, 2, 1), (2, 2, 2), (3, 2, 2), (1024, 16, 16), (1024, 1, 1)]
+        {
+            for provider in Provider::ALL {
+                let expected = if provider.is_gpu() { 1 } else { expected };
+                assert_eq!(threads_of(provider, asked, cores), expected, "{provider:?}: {asked} of {cores}");
+            }
+        }
+    }
 }
