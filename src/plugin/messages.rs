@@ -13,7 +13,7 @@ use crate::infer::InferError;
 use crate::infer::shared::Users;
 use crate::temporal::Look;
 
-/// Exit code of a program whose model or provider is not available.
+/// Exit code of a program whose model or provider is not available, or cannot be named.
 const EXIT_UNAVAILABLE: i32 = 4;
 /// Exit code of a program whose input cannot be taken.
 const EXIT_UNSUPPORTED: i32 = 3;
@@ -25,6 +25,8 @@ const EXIT_FAILED: i32 = 1;
 pub enum Failure {
     /// Nothing can be enhanced: the model, the runtime, the provider.
     Unavailable(EnhanceError),
+    /// A property holds what it cannot.
+    Setting(String),
     /// These caps cannot be taken.
     Caps(String),
     /// A frame could not be enhanced.
@@ -44,7 +46,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unavailable(error) => error.fmt(f),
-            Self::Caps(text) | Self::Frame(text) => f.write_str(text),
+            Self::Setting(text) | Self::Caps(text) | Self::Frame(text) => f.write_str(text),
         }
     }
 }
@@ -55,7 +57,7 @@ impl Failure {
     pub fn post(&self, element: &gst::Element) {
         let text = self.to_string();
         let code = match self {
-            Self::Unavailable(_) => EXIT_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Setting(_) => EXIT_UNAVAILABLE,
             Self::Caps(_) => EXIT_UNSUPPORTED,
             Self::Frame(_) => EXIT_FAILED,
         };
@@ -65,6 +67,7 @@ impl Failure {
                 gst::message::Error::builder(gst::ResourceError::NotFound, &text)
             }
             Self::Unavailable(_) => gst::message::Error::builder(gst::LibraryError::Init, &text),
+            Self::Setting(_) => gst::message::Error::builder(gst::LibraryError::Settings, &text),
             Self::Caps(_) => gst::message::Error::builder(gst::StreamError::Format, &text),
             Self::Frame(_) => gst::message::Error::builder(gst::StreamError::Failed, &text),
         };

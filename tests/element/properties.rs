@@ -1,6 +1,10 @@
 //! Properties: what is advertised is what holds, and what they tell is the truth.
 
-use crate::common::{Bench, element, frame, info, read, tiny};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::common::{Bench, element, frame, info, messages, read, tiny};
 use gst::glib;
 use gst::prelude::*;
 use gst_video::VideoFormat;
@@ -72,8 +76,38 @@ fn what_is_set_is_what_is_read() {
     }
     for (name, value) in [("runtime", "/x/lib.so"), ("model-cache-dir", "/x/cache")] {
         element.set_property_from_str(name, value);
-        assert_eq!(element.property::<std::path::PathBuf>(name).to_str(), Some(value));
+        assert_eq!(element.property::<PathBuf>(name).to_str(), Some(value));
     }
+}
+
+#[test]
+fn a_text_of_null_is_its_default_and_one_of_any_bytes_is_told_at_the_start() {
+    let bytes = Path::new(OsStr::from_bytes(b"\xff\xfe/x.onnx"));
+    let mut told = Vec::new();
+    for spec in own(&fresh()) {
+        let is_text = spec.value_type() == glib::Type::STRING;
+        if !is_text || !spec.flags().contains(glib::ParamFlags::WRITABLE) {
+            continue;
+        }
+        let element = element("nearest-x2", &[]);
+        element.set_property(spec.name(), bytes);
+        assert_eq!(element.property::<PathBuf>(spec.name()), bytes);
+        let bus = gst::Bus::new();
+        element.set_bus(Some(&bus));
+        let started = element.set_state(gst::State::Paused);
+        let complaints = messages(&bus);
+        assert_eq!(complaints.len(), usize::from(started.is_err()), "{}: {complaints:?}", spec.name());
+        if complaints.iter().any(|line| line.contains("UTF-8") && line.contains(spec.name())) {
+            told.push(spec.name().to_string());
+        }
+        element.set_state(gst::State::Null).unwrap();
+        element.set_property(spec.name(), None::<PathBuf>);
+        let (held, default) = (element.property_value(spec.name()), spec.default_value());
+        let held = held.get::<Option<String>>().unwrap();
+        assert_eq!(held, default.get::<Option<String>>().unwrap(), "{}", spec.name());
+    }
+    told.sort();
+    assert_eq!(told, ["face-detector", "face-model", "model", "model-instance-id"]);
 }
 
 #[test]

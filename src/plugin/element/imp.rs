@@ -2,6 +2,7 @@
 
 mod flying;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,7 @@ use flying::{Arrived, MOST_IN_FLIGHT};
 #[derive(Default, glib::Properties)]
 #[properties(wrapper_type = super::FaceSr)]
 pub struct FaceSr {
-    #[property(name = "model", type = String, member = model, get, set,
+    #[property(name = "model", type = PathBuf, member = model, get, set,
         nick = "Model",
         blurb = "Upscaling network: a name (auto, span-x2, span-x4, realesrgan-x4plus, animevideo-x2, animevideo-x3, animevideo-x4, facesr-live-x2, facesr-live-x2-int8) or the path of an ONNX file; auto chooses by the enlargement, and facesr-live-x2-int8 where live video is too much for the processor",
         builder().default_value(Some(registry::AUTO)).mutable_ready())]
@@ -63,10 +64,10 @@ pub struct FaceSr {
     #[property(name = "precision", type = Precision, member = precision, get, set,
         nick = "Precision", blurb = "How exactly networks compute: nothing less than fp32 unless it is asked for, and what a provider cannot do is refused",
         builder(Precision::default()).mutable_ready())]
-    #[property(name = "runtime", type = Option<std::path::PathBuf>, member = runtime, get, set,
+    #[property(name = "runtime", type = Option<PathBuf>, member = runtime, get, set,
         nick = "Runtime", blurb = "Path of libonnxruntime.so; unset: FACESR_ONNXRUNTIME, ORT_DYLIB_PATH, the cache of make, beside the plugin, the system",
         builder().mutable_ready())]
-    #[property(name = "model-cache-dir", type = Option<std::path::PathBuf>, member = model_cache_dir, get, set,
+    #[property(name = "model-cache-dir", type = Option<PathBuf>, member = model_cache_dir, get, set,
         nick = "Model cache folder", blurb = "Where TensorRT keeps the engines that it builds; unset: they are built at every start",
         builder().mutable_ready())]
     #[property(name = "threads", type = u32, member = threads, get, set,
@@ -114,16 +115,16 @@ pub struct FaceSr {
     #[property(name = "face-mode", type = FaceMode, member = face_mode, get, set,
         nick = "Face mode", blurb = "What is done with faces; `stats` tells what restores them, or why nothing does",
         builder(FaceMode::default()).mutable_ready())]
-    #[property(name = "face-model", type = String, member = face_model, get, set,
+    #[property(name = "face-model", type = PathBuf, member = face_model, get, set,
         nick = "Face model", blurb = "Restorer: facesr-face-256 (auto), the path of an ONNX file for aligned faces (GFPGAN, GPEN, RestoreFormer or CodeFormer, which have licences of their own) or an upscaler by name or path, run on faces alone: realesrgan-x4plus takes seconds a face on a processor",
         builder().default_value(Some(registry::AUTO)).mutable_ready())]
-    #[property(name = "face-detector", type = String, member = face_detector, get, set,
+    #[property(name = "face-detector", type = PathBuf, member = face_detector, get, set,
         nick = "Face detector", blurb = "Network that finds faces: a name (auto, yunet, centerface) or the path of an ONNX file of either kind",
         builder().default_value(Some(registry::AUTO)).mutable_ready())]
-    #[property(name = "face-embedding", type = Option<std::path::PathBuf>, member = face_embedding, get, set,
+    #[property(name = "face-embedding", type = Option<PathBuf>, member = face_embedding, get, set,
         nick = "Face embedding", blurb = "Path of an ONNX face embedding network (ArcFace and those like it, 112x112): where a restored face is no longer of the same person by it, less of it is blended in; unset: where its shapes no longer agree with the input's",
         builder().mutable_ready())]
-    #[property(name = "face-parsing", type = Option<std::path::PathBuf>, member = face_parsing, get, set,
+    #[property(name = "face-parsing", type = Option<PathBuf>, member = face_parsing, get, set,
         nick = "Face parsing", blurb = "Path of an ONNX face parsing network (BiSeNet or ParseNet, 512x512): faces are restored only where it sees skin, eyes, nose or mouth, not hair, hats or hands before them; unset: in an ellipse around the landmarks",
         builder().mutable_ready())]
     #[property(name = "face-source", type = FaceSource, member = face_source, get, set,
@@ -147,7 +148,7 @@ pub struct FaceSr {
     #[property(name = "max-lateness", type = u64, member = max_lateness, get, set,
         nick = "Most lateness", blurb = "Nanoseconds by which a frame of live video may come late, besides the frame's duration that is added to the latency, before less is done for the next ones; with qos, and in live pipelines only",
         builder().minimum(0).maximum(60_000_000_000).default_value(MAX_LATENESS).mutable_playing())]
-    #[property(name = "model-instance-id", type = Option<String>, member = model_instance_id, get, set,
+    #[property(name = "model-instance-id", type = Option<PathBuf>, member = model_instance_id, get, set,
         nick = "Model instance", blurb = "Elements of one process that name the same one, or none, load a network once and run it in turns; those that name different ones load it each and run it beside each other",
         builder().mutable_ready())]
     #[property(name = "stats-interval", type = u32, member = stats_interval, get, set,
@@ -264,12 +265,15 @@ impl FaceSr {
         hurries.then(|| live::demand(video, settings.threads))
     }
 
-    fn open(&self) -> Result<(), EnhanceError> {
+    fn open(&self) -> Result<(), Failure> {
         *self.stats.lock().unwrap() = Stats::default();
         *self.refused.lock().unwrap() = None;
         let settings = self.settings();
+        if let Some(reason) = settings.not_text() {
+            return Err(Failure::Setting(reason));
+        }
         *self.started.lock().unwrap() = Some(settings.clone());
-        if settings.is_off() { Ok(()) } else { self.load(&settings, 8, None) }
+        if settings.is_off() { Ok(()) } else { Ok(self.load(&settings, 8, None)?) }
     }
 
     fn close(&self) {
@@ -585,7 +589,9 @@ impl ObjectImpl for FaceSr {
     }
 
     fn set_property(&self, id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        self.derived_set_property(id, value, pspec);
+        // NULL is what was never set.
+        let is_unset = matches!(value.get::<Option<PathBuf>>(), Ok(None));
+        self.derived_set_property(id, if is_unset { pspec.default_value() } else { value }, pspec);
     }
 
     fn property(&self, id: usize, pspec: &glib::ParamSpec) -> glib::Value {

@@ -1,6 +1,6 @@
 //! What users set on the element.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gstreamer::glib;
 
@@ -175,10 +175,11 @@ pub const SCENE_CUT_THRESHOLD: f64 = 0.7;
 /// Default of `max-lateness`, ns: what people who talk to each other hardly notice.
 pub const MAX_LATENESS: u64 = 100_000_000;
 
-/// Values of the properties.
+/// Values of the properties. Texts are held as paths are, which may be any bytes: that they are none in UTF-8 is told at the
+/// start, see [`Settings::not_text`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    pub model: String,
+    pub model: PathBuf,
     pub scale: f64,
     pub execution_provider: ExecutionProvider,
     pub device: i32,
@@ -200,8 +201,8 @@ pub struct Settings {
     pub reuse_tile: u32,
     pub reuse_budget: f64,
     pub face_mode: FaceMode,
-    pub face_model: String,
-    pub face_detector: String,
+    pub face_model: PathBuf,
+    pub face_detector: PathBuf,
     pub face_embedding: Option<PathBuf>,
     pub face_parsing: Option<PathBuf>,
     pub face_source: FaceSource,
@@ -211,7 +212,7 @@ pub struct Settings {
     pub face_min_size: u32,
     pub face_max: u32,
     pub max_lateness: u64,
-    pub model_instance_id: Option<String>,
+    pub model_instance_id: Option<PathBuf>,
     pub stats_interval: u32,
     /// Frames that the output lags behind the input.
     pub frames_in_flight: u32,
@@ -265,7 +266,25 @@ fn given(path: &Option<PathBuf>) -> Option<PathBuf> {
     path.clone().filter(|path| !path.as_os_str().is_empty())
 }
 
+/// A text; nothing of it is lost after [`Settings::not_text`].
+fn text(set: &Path) -> String {
+    set.to_string_lossy().into_owned()
+}
+
 impl Settings {
+    /// What is to be a name, or a path that is looked for by its name, and is no text, in words.
+    pub fn not_text(&self) -> Option<String> {
+        let instance = self.model_instance_id.as_deref().unwrap_or(Path::new(""));
+        let texts = [
+            ("model", self.model.as_path()),
+            ("face-model", &self.face_model),
+            ("face-detector", &self.face_detector),
+            ("model-instance-id", instance),
+        ];
+        let (name, set) = texts.into_iter().find(|(_, set)| set.to_str().is_none())?;
+        Some(format!("`{name}` is not UTF-8 ({}): give what it names another name, or a link that has one", set.display()))
+    }
+
     /// The enlargement asked for, `None` to leave it to the model or to what is downstream.
     pub fn factor(&self) -> Option<f64> {
         (self.scale > 0.0).then_some(self.scale)
@@ -273,7 +292,7 @@ impl Settings {
 
     /// The model is to be chosen by the enlargement.
     pub fn chooses_model(&self) -> bool {
-        self.model.is_empty() || self.model == registry::AUTO
+        self.model.as_os_str().is_empty() || self.model.as_os_str() == registry::AUTO
     }
 
     /// Whether a network that is loaded is the one to use, where `automatic` would be chosen.
@@ -325,7 +344,7 @@ impl Settings {
     /// The settings of the enhancer.
     pub fn enhance(&self, beside: Option<PathBuf>) -> enhance::Settings {
         enhance::Settings {
-            model: (!self.needs_no_network()).then(|| self.model.clone()),
+            model: (!self.needs_no_network()).then(|| text(&self.model)),
             factor: self.factor(),
             options: Options {
                 choice: self.execution_provider.into(),
@@ -333,7 +352,7 @@ impl Settings {
                 precision: self.precision.into(),
                 cache_dir: self.model_cache_dir.clone(),
                 threads: self.threads as usize,
-                instance: self.model_instance_id.clone().filter(|id| !id.is_empty()),
+                instance: given(&self.model_instance_id).as_deref().map(text),
                 trials: Trials::default(),
             },
             runtime: self.runtime.clone(),
@@ -346,8 +365,8 @@ impl Settings {
             faces: face::Settings {
                 mode: self.face_mode.into(),
                 source: self.face_source.into(),
-                detector: self.face_detector.clone(),
-                model: self.face_model.clone(),
+                detector: text(&self.face_detector),
+                model: text(&self.face_model),
                 embedding: given(&self.face_embedding),
                 parsing: given(&self.face_parsing),
                 interval: self.face_detect_interval,
