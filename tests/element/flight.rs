@@ -5,9 +5,13 @@ use std::time::{Duration, Instant};
 
 use crate::QUICK;
 use crate::common::{Bench, element, frame, info, read};
+use gst::glib;
 use gst::prelude::*;
+use gst_controller::prelude::*;
+use gst_controller::{DirectControlBinding, InterpolationControlSource, InterpolationMode};
 use gst_video::{VideoFormat, VideoInfo};
 use gstreamer as gst;
+use gstreamer_controller as gst_controller;
 use gstreamer_video as gst_video;
 
 const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
@@ -170,6 +174,55 @@ fn caps_that_change_find_every_frame_of_the_caps_before_gone() {
         assert!(frames.iter().all(|(_, made)| made.len() == samples));
     }
     assert_eq!(bench.complaints(), [""; 0]);
+}
+
+#[test]
+fn what_a_controller_says_of_the_stream_time_of_a_frame_holds_for_that_frame() {
+    const COUNT: u64 = 10;
+    for ahead in [0, 2] {
+        let mut bench = flying(ahead, "nearest-x2", &[]);
+        let all = bench.element.list_properties();
+        let controlled = all.iter().filter(|spec| spec.flags().contains(gst::PARAM_FLAG_CONTROLLABLE));
+        let names: Vec<&str> = controlled.map(|spec| spec.name()).collect();
+        assert!(names.len() >= 9, "{names:?}");
+        for name in &names {
+            // From the least there is to the most.
+            let source = InterpolationControlSource::new();
+            source.set_mode(InterpolationMode::Linear);
+            assert!(source.set(gst::ClockTime::ZERO, 0.0) && source.set(FRAME * COUNT, 1.0));
+            let binding = DirectControlBinding::new(&bench.element, name, &source);
+            bench.element.add_control_binding(&binding).unwrap();
+        }
+        let input = info(VideoFormat::Rgb, 32, 24);
+        bench.info(&input);
+        // The stream begins at an hour of its time stamps.
+        let hour = gst::ClockTime::from_seconds(3600);
+        let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        segment.set_start(hour);
+        segment.set_time(gst::ClockTime::ZERO);
+        bench.harness.push_event(gst::event::Segment::new(&segment));
+        for t in 0..=COUNT {
+            let mut buffer = scene(&input, t);
+            buffer.get_mut().unwrap().set_pts(hour + FRAME * t);
+            bench.harness.push(buffer).unwrap();
+            for name in &names {
+                let share = share_of_range(&bench.element, name);
+                let expected = t as f64 / COUNT as f64;
+                assert!((share - expected).abs() < 0.02, "{name} of frame {t}, {ahead} ahead: {share}");
+            }
+        }
+    }
+}
+
+/// Where between its least and its most a property is.
+fn share_of_range(element: &gst::Element, name: &str) -> f64 {
+    let spec = element.find_property(name).unwrap();
+    let range = spec.downcast_ref::<glib::ParamSpecDouble>().map(|spec| (spec.minimum(), spec.maximum()));
+    let whole = spec.downcast_ref::<glib::ParamSpecUInt>();
+    let range = range.or_else(|| whole.map(|spec| (f64::from(spec.minimum()), f64::from(spec.maximum()))));
+    let (least, most) = range.unwrap_or_else(|| panic!("{name} is no number"));
+    let value = element.property_value(name).transform::<f64>().unwrap().get::<f64>().unwrap();
+    (value - least) / (most - least)
 }
 
 #[test]

@@ -464,8 +464,19 @@ impl FaceSr {
         }
     }
 
+    /// Lets controllers set what they control to what it is at a frame.
+    fn sync(&self, frame: &gst::BufferRef) {
+        let segment = self.obj().segment();
+        let time = segment.downcast_ref::<gst::ClockTime>().zip(frame.pts());
+        let Some(time) = time.and_then(|(segment, pts)| segment.to_stream_time(pts)) else { return };
+        if self.obj().sync_values(time).is_err() {
+            gst::debug!(CAT, imp = self, "a controller says nothing of {time}");
+        }
+    }
+
     /// What is done for a frame. Not by the copy of the start: these may change at any time.
     fn controls(&self, input: &gst::BufferRef) -> Controls {
+        self.sync(input);
         let (mut controls, patience) = {
             let settings = self.settings.lock().unwrap();
             (settings.controls(), settings.max_lateness)

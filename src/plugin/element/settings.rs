@@ -282,7 +282,10 @@ impl Settings {
             ("model-instance-id", instance),
         ];
         let (name, set) = texts.into_iter().find(|(_, set)| set.to_str().is_none())?;
-        Some(format!("`{name}` is not UTF-8 ({}): give what it names another name, or a link that has one", set.display()))
+        Some(format!(
+            "`{name}` is not UTF-8 ({}): give what it names another name, or a link that has one",
+            set.display()
+        ))
     }
 
     /// The enlargement asked for, `None` to leave it to the model or to what is downstream.
