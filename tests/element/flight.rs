@@ -226,6 +226,30 @@ fn share_of_range(element: &gst::Element, name: &str) -> f64 {
 }
 
 #[test]
+fn a_buffer_that_is_too_small_for_its_caps_is_an_error_and_nothing_of_it_comes_out() {
+    crate::common::init();
+    for format in [VideoFormat::Rgb, VideoFormat::I42010le] {
+        let input = info(format, 32, 24);
+        for bytes in [0, 1, 100, input.size() - 1] {
+            for ahead in [0, 1, 3] {
+                let mut bench = flying(ahead, "nearest-x2", &[]);
+                bench.info(&input);
+                for t in 0..5 {
+                    bench.harness.push(scene(&input, t)).unwrap();
+                }
+                let flow = bench.harness.push(gst::Buffer::from_slice(vec![0_u8; bytes]));
+                assert_eq!(flow, Err(gst::FlowError::Error), "{bytes} bytes, {ahead} ahead");
+                assert_eq!(made(&mut bench).len(), 5, "{bytes} bytes, {ahead} ahead");
+                let complaints = bench.complaints();
+                let says =
+                    |line: &String| line.contains(&format!("of {bytes} bytes")) && line.contains("caps");
+                assert!(complaints.len() == 1 && says(&complaints[0]), "{complaints:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn latency_is_as_many_frames_more_as_are_in_flight() {
     let told = |ahead: usize| {
         let mut bench = flying(ahead, "nearest-x2", &[]);

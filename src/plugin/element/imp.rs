@@ -575,6 +575,23 @@ impl FaceSr {
     }
 }
 
+/// Maps the memory of an output.
+fn writable<'a>(
+    output: &'a mut gst::BufferRef,
+    info: &VideoInfo,
+) -> Result<VideoFrameRef<&'a mut gst::BufferRef>, Failure> {
+    let bytes = output.size();
+    VideoFrameRef::from_buffer_ref_writable(output, info).map_err(|_| unmapped(bytes, info))
+}
+
+/// Why a buffer of so many bytes is no frame of a format.
+fn unmapped(bytes: usize, info: &VideoInfo) -> Failure {
+    let frame = format!("a frame of {} in {} ({} bytes)", size(info), info.format(), info.size());
+    Failure::Frame(format!(
+        "a buffer of {bytes} bytes is not {frame}: the element that gave it does not keep to its caps"
+    ))
+}
+
 #[glib::object_subclass]
 impl ObjectSubclass for FaceSr {
     const NAME: &'static str = "GstFaceSr";
@@ -758,8 +775,20 @@ impl BaseTransformImpl for FaceSr {
         inbuf: &gst::Buffer,
         outbuf: &mut gst::BufferRef,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let formats = self.formats.lock().unwrap().clone();
+        let (from, to) = formats.ok_or(gst::FlowError::NotNegotiated)?;
         self.take_given_faces(inbuf);
-        let done = self.parent_transform(inbuf, outbuf)?;
+        let done = {
+            // The parent class takes a frame that it cannot map for one that is done.
+            let frames = VideoFrameRef::from_buffer_ref_readable(inbuf, &from)
+                .map_err(|_| unmapped(inbuf.size(), &from))
+                .and_then(|input| Ok((input, writable(outbuf, &to)?)));
+            let (input, mut output) = frames.map_err(|failure| {
+                self.fail(failure);
+                gst::FlowError::Error
+            })?;
+            self.transform_frame(&input, &mut output)?
+        };
         let faces = self.state().faces().to_vec();
         self.attach_faces(&faces, outbuf);
         Ok(done)

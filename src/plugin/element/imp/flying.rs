@@ -10,7 +10,7 @@ use gstreamer_video as gst_video;
 use gst::prelude::*;
 use gst_base::prelude::*;
 
-use super::FaceSr;
+use super::{FaceSr, unmapped};
 use crate::enhance::Effort;
 use crate::plugin::element::flight::{Flight, Rest};
 use crate::plugin::element::lane::Landed;
@@ -51,14 +51,20 @@ impl FaceSr {
         let controls = self.controls(&input);
         self.take_given_faces(&input);
         let frames = VideoFrame::from_buffer_readable(input.clone(), &from)
-            .map_err(drop)
-            .and_then(|input| Ok((input, VideoFrame::from_buffer_writable(output, &to).map_err(drop)?)))
-            .map_err(|()| Failure::Frame("a frame cannot be mapped as a picture".into()));
+            .map_err(|input| unmapped(input.size(), &from))
+            .and_then(|input| {
+                let output = VideoFrame::from_buffer_writable(output, &to);
+                Ok((input, output.map_err(|output| unmapped(output.size(), &to))?))
+            });
         let launched = frames
             .and_then(|(input, output)| self.state().launch(input, output, &controls, self.is_reversed()));
         let job = match launched {
             Ok(job) => job,
-            Err(failure) => return self.account(Err(failure), controls.effort, &input),
+            Err(failure) => {
+                // Those before it are as good as without it.
+                self.drain();
+                return self.account(Err(failure), controls.effort, &input);
+            }
         };
         let effort = controls.effort;
         let job = move || -> Rest<Arrived> {
