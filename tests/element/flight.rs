@@ -87,7 +87,10 @@ fn frames_in_flight_are_the_same_ones_in_the_same_order_and_as_late_as_is_told()
 
 #[test]
 fn the_frame_that_is_discontinuous_says_so_and_no_other() {
-    for ahead in [0, 1, 3] {
+    // What comes between frames lets those before it out.
+    for (ahead, between) in
+        [0, 1, 3].into_iter().flat_map(|ahead| [(ahead, 99), (ahead, 0), (ahead, 4), (ahead, 7)])
+    {
         let mut bench = flying(ahead, "nearest-x2", &[]);
         let input = info(VideoFormat::Rgb, 32, 24);
         bench.info(&input);
@@ -98,6 +101,9 @@ fn the_frame_that_is_discontinuous_says_so_and_no_other() {
                 buffer.get_mut().unwrap().set_flags(gst::BufferFlags::DISCONT);
             }
             bench.harness.push(buffer).unwrap();
+            if t == between {
+                bench.harness.push_event(gst::event::Tag::new(gst::TagList::new()));
+            }
         }
         bench.harness.push_event(gst::event::Eos::new());
         let pulled: Vec<_> = std::iter::from_fn(|| bench.harness.try_pull()).collect();
@@ -105,7 +111,7 @@ fn the_frame_that_is_discontinuous_says_so_and_no_other() {
         for (t, buffer) in pulled.iter().enumerate() {
             assert_eq!((buffer.pts(), buffer.duration()), (Some(FRAME * t as u64), Some(FRAME)));
             let is_marked = buffer.flags().contains(gst::BufferFlags::DISCONT);
-            assert_eq!(is_marked, t == 0 || t == 7, "{ahead} ahead, frame {t}");
+            assert_eq!(is_marked, t == 0 || t == 7, "{ahead} ahead, an event after {between}, frame {t}");
         }
     }
 }

@@ -762,10 +762,8 @@ impl BaseTransformImpl for FaceSr {
         if let Some(input) = self.take_queued_buffer() {
             self.launch(input)?;
         }
-        if self.in_flight() > ahead
-            && let Some(output) = self.land()?
-        {
-            return Ok(GenerateOutputSuccess::Buffer(output));
+        if self.in_flight() > ahead {
+            self.push_oldest()?;
         }
         Ok(GenerateOutputSuccess::NoOutput)
     }

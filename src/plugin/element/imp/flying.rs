@@ -38,10 +38,6 @@ impl FaceSr {
 
     /// Lets a frame be made on another thread.
     pub(super) fn launch(&self, input: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        // The base class marks whatever comes out next.
-        if input.flags().contains(gst::BufferFlags::DISCONT) {
-            self.drain();
-        }
         let formats = self.formats.lock().unwrap().clone();
         let (from, to) = formats.ok_or(gst::FlowError::NotNegotiated)?;
         let output = match self.parent_prepare_output_buffer(InputBuffer::Readable(&input))? {
@@ -99,13 +95,20 @@ impl FaceSr {
         Ok(Some(output))
     }
 
+    /// Pushes the oldest frame in flight, with the flags of its input. The base class would mark the first frame that it
+    /// pushes after a discontinuous one came in, which may have come out by a drain.
+    pub(super) fn push_oldest(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        match self.land()? {
+            Some(output) => self.obj().src_pad().push(output),
+            None => Ok(gst::FlowSuccess::Ok),
+        }
+    }
+
     /// Pushes every frame in flight.
     pub(super) fn drain(&self) {
         while self.in_flight() > 0 {
-            if let Ok(Some(output)) = self.land() {
-                // Whoever pushes the next frame is told what became of this one.
-                let _ = self.obj().src_pad().push(output);
-            }
+            // Whoever pushes the next frame is told what became of this one.
+            let _ = self.push_oldest();
         }
     }
 
