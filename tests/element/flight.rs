@@ -255,6 +255,69 @@ fn a_buffer_that_is_too_small_for_its_caps_is_an_error_and_nothing_of_it_comes_o
     }
 }
 
+/// A pool of so many buffers at most.
+fn limited(input: &VideoInfo, least: u32, most: u32) -> gst::BufferPool {
+    let pool = gst::BufferPool::new();
+    let mut config = pool.config();
+    config.set_params(Some(&input.to_caps().unwrap()), input.size() as u32, least, most);
+    pool.set_config(config).unwrap();
+    pool
+}
+
+#[test]
+fn a_pool_of_downstream_that_is_too_small_for_frames_in_flight_is_not_waited_for() {
+    crate::common::init();
+    let (input, output) = (info(VideoFormat::I420, 32, 24), info(VideoFormat::I420, 64, 48));
+    for (ahead, most) in [(0, 1), (0, 2), (1, 1), (1, 2), (2, 2), (2, 5), (3, 1), (3, 4), (8, 8), (2, 0)] {
+        let mut bench = flying(ahead, "nearest-x2", &[]);
+        let (pool, bytes) = (limited(&output, 0, most), output.size() as u32);
+        let pad = bench.element.static_pad("src").unwrap();
+        let proposed = pool.clone();
+        pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, passing| {
+            let Some(gst::PadProbeData::Query(query)) = &mut passing.data else {
+                return gst::PadProbeReturn::Ok;
+            };
+            let gst::QueryViewMut::Allocation(allocation) = query.view_mut() else {
+                return gst::PadProbeReturn::Ok;
+            };
+            allocation.add_allocation_pool(Some(&proposed), bytes, most.min(2), most);
+            gst::PadProbeReturn::Handled
+        });
+        bench.info(&input);
+        let mut frames = 0;
+        for t in 0..12 {
+            bench.harness.push(scene(&input, t)).unwrap();
+            frames += made(&mut bench).len();
+        }
+        bench.harness.push_event(gst::event::Eos::new());
+        frames += made(&mut bench).len();
+        assert_eq!(frames, 12, "{ahead} ahead, {most} at most");
+        // A pool that is large enough is used.
+        let is_large = most == 0 || most as usize >= most.clamp(1, 2) as usize + ahead;
+        assert_eq!(pool.is_active(), is_large, "{ahead} ahead, {most} at most");
+    }
+}
+
+#[test]
+fn inputs_go_back_to_their_pool_before_the_next_frame_whatever_is_in_flight() {
+    crate::common::init();
+    let input = info(VideoFormat::I420, 32, 24);
+    for ahead in [0, 1, 3] {
+        let mut bench = flying(ahead, "nearest-x2", &[]);
+        bench.info(&input);
+        let pool = limited(&input, 0, 1);
+        pool.set_active(true).unwrap();
+        for t in 0..8 {
+            let now = gst::BufferPoolAcquireFlags::DONTWAIT;
+            let only = pool.acquire_buffer(Some(&gst::BufferPoolAcquireParams::with_flags(now)));
+            let mut only = only.unwrap_or_else(|_| panic!("{ahead} ahead, the input of frame {t} is held"));
+            crate::common::fill(&input, only.get_mut().unwrap(), 0, |_, _, _| 99);
+            only.get_mut().unwrap().set_pts(FRAME * t);
+            bench.harness.push(only).unwrap();
+        }
+    }
+}
+
 #[test]
 fn latency_is_as_many_frames_more_as_are_in_flight() {
     let told = |ahead: usize| {

@@ -494,14 +494,14 @@ impl FaceSr {
         &self,
         done: Result<Passed, Failure>,
         effort: Effort,
-        input: &gst::BufferRef,
+        pts: Option<gst::ClockTime>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         match done {
             Ok(passed) => {
                 self.took(&passed);
                 let (number, warnings) = self.stats.lock().unwrap().count(&passed, effort);
                 if passed.report.look == (Look::First { cut: true }) {
-                    messages::post_cut(self.obj().upcast_ref(), number, input.pts());
+                    messages::post_cut(self.obj().upcast_ref(), number, pts);
                 }
                 for warning in warnings {
                     gst::element_imp_warning!(self, gst::StreamError::Failed, ("{warning}"));
@@ -754,6 +754,11 @@ impl BaseTransformImpl for FaceSr {
         true
     }
 
+    fn decide_allocation(&self, query: &mut gst::query::Allocation) -> Result<(), gst::LoggableError> {
+        self.make_room(query);
+        self.parent_decide_allocation(query)
+    }
+
     fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
         let ahead = self.frames_in_flight() as usize;
         if ahead == 0 || self.obj().is_passthrough() {
@@ -844,6 +849,6 @@ impl VideoFilterImpl for FaceSr {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let controls = self.controls(inframe.buffer());
         let done = self.state().process(inframe, outframe, &controls, self.is_reversed());
-        self.account(done, controls.effort, inframe.buffer())
+        self.account(done, controls.effort, inframe.buffer().pts())
     }
 }

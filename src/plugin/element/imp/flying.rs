@@ -22,7 +22,8 @@ pub(super) const MOST_IN_FLIGHT: u32 = crate::enhance::MOST_IN_FLIGHT as u32;
 /// A frame that comes from another thread.
 pub(super) struct Arrived {
     landed: Landed,
-    input: gst::Buffer,
+    /// Of the input, which is let go once its picture was read: upstream may have few.
+    pts: Option<gst::ClockTime>,
     effort: Effort,
 }
 
@@ -36,6 +37,20 @@ impl FaceSr {
         self.flight.lock().unwrap().as_ref().map_or(0, Flight::under_way)
     }
 
+    /// Makes room for frames in flight in the pool that outputs come from: they are taken from it before the ones before
+    /// them are let go, and one that cannot hold as many would be waited for for ever.
+    pub(super) fn make_room(&self, query: &mut gst::query::Allocation) {
+        let ahead = self.frames_in_flight();
+        let Some((pool, bytes, least, most)) = query.allocation_pools().next() else { return };
+        if ahead == 0 {
+            return;
+        }
+        // The least is what downstream needs, one frame of ours among them.
+        let least = least.max(1) + ahead;
+        let (pool, most) = if most > 0 && most < least { (None, 0) } else { (pool, most) };
+        query.set_nth_allocation_pool(0, pool.as_ref(), bytes, least, most);
+    }
+
     /// Lets a frame be made on another thread.
     pub(super) fn launch(&self, input: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let formats = self.formats.lock().unwrap().clone();
@@ -44,9 +59,9 @@ impl FaceSr {
             PrepareOutputBufferSuccess::Buffer(output) => output,
             PrepareOutputBufferSuccess::InputBuffer => return Err(gst::FlowError::Error),
         };
-        let controls = self.controls(&input);
+        let (controls, pts) = (self.controls(&input), input.pts());
         self.take_given_faces(&input);
-        let frames = VideoFrame::from_buffer_readable(input.clone(), &from)
+        let frames = VideoFrame::from_buffer_readable(input, &from)
             .map_err(|input| unmapped(input.size(), &from))
             .and_then(|input| {
                 let output = VideoFrame::from_buffer_writable(output, &to);
@@ -59,13 +74,13 @@ impl FaceSr {
             Err(failure) => {
                 // Those before it are as good as without it.
                 self.drain();
-                return self.account(Err(failure), controls.effort, &input);
+                return self.account(Err(failure), controls.effort, pts);
             }
         };
         let effort = controls.effort;
         let job = move || -> Rest<Arrived> {
             let rest = job();
-            Box::new(move || Arrived { landed: rest(), input, effort })
+            Box::new(move || Arrived { landed: rest(), pts, effort })
         };
         let flight = self.flight.lock().unwrap().take();
         let mut flight = flight.map_or_else(Flight::start, Ok).map_err(|error| {
@@ -83,9 +98,9 @@ impl FaceSr {
         let Some(mut flight) = self.flight.lock().unwrap().take() else { return Ok(None) };
         let arrived = flight.receive();
         *self.flight.lock().unwrap() = Some(flight);
-        let Some(Arrived { landed, input, effort }) = arrived else { return Ok(None) };
+        let Some(Arrived { landed, pts, effort }) = arrived else { return Ok(None) };
         let mut output = landed.output.into_buffer();
-        self.account(landed.done, effort, &input).inspect_err(|_| {
+        self.account(landed.done, effort, pts).inspect_err(|_| {
             // Those behind were made of its past, and would fail in the same words.
             self.discard();
         })?;
