@@ -61,6 +61,40 @@ fn caps_may_change_at_any_frame_and_every_frame_is_right() {
 }
 
 #[test]
+fn a_pointer_is_told_upstream_where_it_is_in_the_picture_that_comes_in() {
+    let off = [("temporal-mode", "off"), ("face-mode", "off")];
+    for (width, height) in [(64, 48), (32, 24), (96, 24), (33, 70)] {
+        let mut bench =
+            Bench::new("nearest-x2", &off).downstream(&format!("video/x-raw,width={width},height={height}"));
+        let input = info(VideoFormat::Rgb, 32, 24);
+        bench.info(&input);
+        bench.frame(grey(&input, 9));
+        while bench.harness.try_pull_upstream_event().is_some() {}
+        for (event, x, y) in [("mouse-move", 10.0, 20.5), ("mouse-button-press", 0.0, 7.0)] {
+            let pointer = gst::Structure::builder("application/x-gst-navigation")
+                .field("event", event)
+                .field("pointer_x", x)
+                .field("pointer_y", y)
+                .build();
+            assert!(bench.harness.push_upstream_event(gst::event::Navigation::new(pointer)));
+            let told = bench.harness.pull_upstream_event().unwrap();
+            let told = told.structure().unwrap();
+            let expected = [x * 32.0 / f64::from(width), y * 24.0 / f64::from(height)];
+            for (place, expected) in ["pointer_x", "pointer_y"].into_iter().zip(expected) {
+                let at = told.get::<f64>(place).unwrap();
+                assert!((at - expected).abs() < 1e-4, "{place} {at} for {expected}, {width}x{height}");
+            }
+            assert_eq!(told.get::<&str>("event").unwrap(), event);
+        }
+        // What has no place goes on as it is.
+        let key = gst::Structure::builder("application/x-gst-navigation").field("event", "key-press").build();
+        assert!(bench.harness.push_upstream_event(gst::event::Navigation::new(key.clone())));
+        let told = bench.harness.pull_upstream_event().unwrap();
+        assert_eq!(told.structure(), Some(key.as_ref()));
+    }
+}
+
+#[test]
 fn one_frame_in_is_one_frame_out_with_its_times_and_flags() {
     let mut bench = Bench::new("nearest-x2", &ALONE);
     let input = info(VideoFormat::Rgb, 16, 16);

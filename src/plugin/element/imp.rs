@@ -724,7 +724,7 @@ impl BaseTransformImpl for FaceSr {
         self.parent_sink_event(event)
     }
 
-    fn src_event(&self, event: gst::Event) -> bool {
+    fn src_event(&self, mut event: gst::Event) -> bool {
         if let gst::EventView::Qos(qos) = event.view() {
             let late = qos.get().2 as f64 * 1e-9;
             if let (Some(ladder), Some(now)) =
@@ -734,6 +734,15 @@ impl BaseTransformImpl for FaceSr {
             }
             // The base class would leave out frames: here, less is done for them, and only where video is live.
             return self.obj().sink_pad().push_event(event);
+        }
+        if event.type_() == gst::EventType::Navigation {
+            let (across, down) = self.scale();
+            let event = event.make_mut().structure_mut();
+            for (place, scale) in [("pointer_x", across), ("pointer_y", down)] {
+                if let Ok(at) = event.get::<f64>(place) {
+                    event.set(place, at / f64::from(scale));
+                }
+            }
         }
         self.parent_src_event(event)
     }
