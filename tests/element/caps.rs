@@ -162,6 +162,33 @@ fn where_the_pixels_cannot_change_shape_the_size_still_comes_out() {
     assert_eq!((size_of(&made), shape(&made)), ((60, 20), 3.0));
 }
 
+#[test]
+fn sides_that_are_left_open_follow_the_shape_of_pixels_that_downstream_asks_for() {
+    let (source, fields) = ("pixel-aspect-ratio=16/11", "format=I420,width=180,height=144,framerate=25/1");
+    for (downstream, expected) in [
+        ("pixel-aspect-ratio=1/1", (524, 288)),
+        ("pixel-aspect-ratio=1/1,width=360", (360, 198)),
+        ("pixel-aspect-ratio=1/1,height=288", (524, 288)),
+        ("pixel-aspect-ratio=1/1,width=[1,300]", (300, 165)),
+        ("pixel-aspect-ratio=16/11", (360, 288)),
+        ("pixel-aspect-ratio=[1/100,100/1]", (360, 288)),
+        ("pixel-aspect-ratio={1/1,12/11}", (480, 288)),
+        ("pixel-aspect-ratio=32/11", (180, 288)),
+        ("width=[1,1000]", (360, 288)),
+        ("height=[100,200]", (250, 200)),
+    ] {
+        let mut bench = Bench::new("nearest-x2", &[]).downstream(&format!("video/x-raw,{downstream}"));
+        let made = caps_for(&mut bench, &format!("{fields},{source}"));
+        assert_eq!(size_of(&made), expected, "{downstream}");
+        let before = bench.harness.srcpad().unwrap().current_caps().unwrap();
+        let (before, after) = (shape(&before), shape(&made));
+        assert!((before / after - 1.0).abs() < 0.005, "{before} became {after} for {downstream}");
+    }
+    // Who says nothing of pixels has square ones.
+    let mut bench = Bench::new("nearest-x2", &[]).downstream("video/x-raw,pixel-aspect-ratio=2/1");
+    assert_eq!(size_of(&caps_for(&mut bench, SMALL)), (30, 40));
+}
+
 fn refusal(network: &str, settings: &[(&str, &str)], caps: &str) -> String {
     let mut bench = Bench::new(network, settings);
     bench.caps(caps);

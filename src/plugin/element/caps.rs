@@ -68,8 +68,9 @@ fn scale_side(structure: &mut StructureRef, side: &str, ratio: f64) {
 }
 
 /// Chooses a size among `other` for fixed caps. `model_scale` is what the network makes when
-/// nothing else is asked for. A side that is left open follows the other, so that the picture
-/// keeps its shape; where both are fixed, the pixels change theirs if that is allowed.
+/// nothing else is asked for. A side that is left open follows the other and the shape that
+/// pixels may have, so that the picture keeps its own; where both are fixed, the pixels
+/// change theirs if that is allowed.
 pub fn fixate(fixed: &Caps, direction: PadDirection, other: Caps, model_scale: f64) -> Caps {
     let mut other = other;
     other.truncate();
@@ -79,18 +80,56 @@ pub fn fixate(fixed: &Caps, direction: PadDirection, other: Caps, model_scale: f
     let length = |side| from.get::<i32>(side).ok();
     if let (Some(width), Some(height)) = (length("width"), length("height")) {
         let ratio = if direction == PadDirection::Sink { model_scale } else { 1.0 / model_scale };
-        fixate_size(structure, f64::from(width), f64::from(height), ratio);
-        let par = from.get("pixel-aspect-ratio").unwrap_or(Fraction::new(1, 1));
-        let kept = shape_of_pixels(structure, par, width, height);
+        let par = from.get("pixel-aspect-ratio").unwrap_or(SQUARE);
+        let nearest = nearest_shape(structure, par);
+        // As wide as the picture is in pixels of the shape that they may have.
+        let seen = f64::from(width) * of(par) / of(nearest);
+        let is_open = !has_size(structure);
+        fixate_size(structure, seen, f64::from(height), ratio);
+        let kept = if is_open && keeps_shape(structure, seen, f64::from(height)) {
+            nearest
+        } else {
+            shape_of_pixels(structure, par, width, height)
+        };
         if structure.has_field("pixel-aspect-ratio") {
             structure.fixate_field_nearest_fraction("pixel-aspect-ratio", kept);
-        } else if kept != Fraction::new(1, 1) {
+        } else if kept != SQUARE {
             // Nobody said a word of it, which means square.
             structure.set("pixel-aspect-ratio", kept);
         }
     }
     other.fixate();
     other
+}
+
+/// What pixels are where nothing is said of it.
+const SQUARE: Fraction = Fraction::new_raw(1, 1);
+
+fn of(shape: Fraction) -> f64 {
+    f64::from(shape.numer()) / f64::from(shape.denom())
+}
+
+/// The shape nearest to `par` that pixels may have.
+fn nearest_shape(structure: &StructureRef, par: Fraction) -> Fraction {
+    if !structure.has_field("pixel-aspect-ratio") {
+        return par;
+    }
+    let mut chosen = structure.to_owned();
+    chosen.fixate_field_nearest_fraction("pixel-aspect-ratio", par);
+    chosen.get("pixel-aspect-ratio").unwrap_or(par)
+}
+
+fn has_size(structure: &StructureRef) -> bool {
+    ["width", "height"].into_iter().all(|side| structure.get::<i32>(side).is_ok())
+}
+
+/// Whether a picture of this size keeps its shape. Rounding a side to whole pixels is no change.
+fn keeps_shape(structure: &StructureRef, width: f64, height: f64) -> bool {
+    let (Ok(to_width), Ok(to_height)) = (structure.get::<i32>("width"), structure.get::<i32>("height"))
+    else {
+        return true;
+    };
+    (f64::from(to_width) / width * height - f64::from(to_height)).abs() <= 1.0
 }
 
 fn fixate_size(structure: &mut StructureRef, width: f64, height: f64, ratio: f64) {
@@ -105,24 +144,28 @@ fn fixate_size(structure: &mut StructureRef, width: f64, height: f64, ratio: f64
             structure.fixate_field_nearest_int("width", near(f64::from(fixed) / height * width));
         }
         (None, None) => {
+            let widths = structure.value("width").map(|widths| widths.to_owned());
             structure.fixate_field_nearest_int("width", near(width * ratio));
             let made = structure.get::<i32>("width").unwrap_or(near(width * ratio));
-            // A width that had to give way takes the height along.
+            // A side that had to give way takes the other along.
             let ratio = if made == near(width * ratio) { ratio } else { f64::from(made) / width };
             structure.fixate_field_nearest_int("height", near(height * ratio));
+            let made = structure.get::<i32>("height").unwrap_or(near(height * ratio));
+            if let (Ok(widths), true) = (widths, made != near(height * ratio)) {
+                structure.set_value("width", widths);
+                structure.fixate_field_nearest_int("width", near(f64::from(made) / height * width));
+            }
         }
     }
 }
 
-/// The pixel aspect ratio that keeps the shape of the picture at its new size. Rounding a
-/// side to whole pixels is no change of shape.
+/// The pixel aspect ratio that keeps the shape of the picture at its new size.
 fn shape_of_pixels(structure: &StructureRef, par: Fraction, width: i32, height: i32) -> Fraction {
     let (Ok(to_width), Ok(to_height)) = (structure.get::<i32>("width"), structure.get::<i32>("height"))
     else {
         return par;
     };
-    let exact = f64::from(to_width) / f64::from(width) * f64::from(height);
-    if (exact - f64::from(to_height)).abs() <= 1.0 {
+    if keeps_shape(structure, f64::from(width), f64::from(height)) {
         return par;
     }
     let reduced = |a: i64, b: i64| {
