@@ -3,7 +3,7 @@
 //! Formats of up to 8 bits become RGB or RGBA of 8 bits, deeper ones of 16 bits. GStreamer's
 //! `VideoConverter` unpacks every layout and resamples the chroma; the matrix is ours, because
 //! its own has coefficients of eight bits and moves colours (see [`crate::image::convert`]).
-//! RGB in the right order is used where it lies.
+//! RGB in the right order is used where it lies, if rows go down and start where samples do; else it is copied.
 
 use std::sync::Arc;
 
@@ -100,11 +100,16 @@ const ROW_ALIGNMENT: u32 = 64;
 /// Converts frames of one negotiated format to pictures, or back.
 pub struct Conversion<S> {
     info: VideoInfo,
-    /// `None` where frames are pictures as they come.
+    direction: Direction,
+    threads: Arc<Threads>,
+    /// Frames are pictures where they lie, if they lie well.
+    is_picture: bool,
+    /// `None` until a frame comes that is no picture.
     working: Option<Working<S>>,
 }
 
 struct Working<S> {
+    info: VideoInfo,
     converter: gst_video::VideoConverter,
     direction: Direction,
     threads: Arc<Threads>,
@@ -133,37 +138,23 @@ impl<S: Sample> Conversion<S> {
         direction: Direction,
         threads: &Arc<Threads>,
     ) -> Result<Self, gst::glib::BoolError> {
-        let format = working_format(info);
-        if info.is_rgb() && info.format() == format {
-            return Ok(Self { info: info.clone(), working: None });
-        }
-        // With the same colours on both sides, the converter only moves samples.
-        let mut unpacked = VideoInfo::builder(format, info.width(), info.height())
-            .fps(info.fps())
-            .par(info.par())
-            .colorimetry(&info.colorimetry())
-            .build()?;
-        // Its vector code for UYVY crashes on rows that start anywhere else.
-        unpacked.align(&mut gst_video::VideoAlignment::new(0, 0, 0, 0, &[ROW_ALIGNMENT - 1; 4]))?;
-        let converter = converter(info, &unpacked, direction, threads)?;
-        let buffer = gst::Buffer::with_size(unpacked.size())?;
-        let frame = VideoFrame::from_buffer_writable(buffer, &unpacked)
-            .map_err(|_| gst::glib::bool_error!("cannot map a frame of {unpacked:?}"))?;
-        let coding = coding(info);
-        let size = if coding.is_some() { size(info) } else { Size::new(0, 0) };
-        let channels = if info.has_alpha() { 4 } else { 3 };
-        let picture = Picture::from_elem((size.height, size.width, channels), S::zeroed());
-        let threads = threads.clone();
-        let working = Working { converter, direction, threads, frame, coding, picture };
-        Ok(Self { info: info.clone(), working: Some(working) })
+        let (info, threads) = (info.clone(), threads.clone());
+        let is_picture = info.is_rgb() && info.format() == working_format(&info);
+        let working = if is_picture { None } else { Some(Working::new(&info, direction, &threads)?) };
+        Ok(Self { info, direction, threads, is_picture, working })
     }
 
     /// The picture of a frame.
     pub fn read<'a>(&'a mut self, frame: &'a VideoFrameRef<&gst::BufferRef>) -> Option<View<'a, S>> {
-        let Some(working) = &mut self.working else {
-            return plane(frame.plane_data(0).ok()?, frame.plane_stride()[0], frame.info());
-        };
-        working.forget_last_frame(&self.info).ok()?;
+        self.check(frame.info(), frame.buffer().size())?;
+        if self.is_picture {
+            let (data, stride) = (frame.plane_data(0), frame.plane_stride()[0]);
+            if let Some(picture) = data.ok().and_then(|data| plane(data, stride, &self.info)) {
+                return Some(picture);
+            }
+        }
+        let working = self.working()?;
+        working.forget_last_frame().ok()?;
         working.converter.frame_ref(frame, &mut working.frame.as_mut_video_frame_ref());
         let unpacked = &working.frame;
         let unpacked = plane(unpacked.plane_data(0).ok()?, unpacked.plane_stride()[0], unpacked.info())?;
@@ -182,10 +173,16 @@ impl<S: Sample> Conversion<S> {
         frame: &mut VideoFrameRef<&mut gst::BufferRef>,
         draw: impl FnOnce(ViewMut<'_, S>) -> T,
     ) -> Option<T> {
-        let Some(working) = &mut self.working else {
-            let (stride, info) = (frame.plane_stride()[0], frame.info().clone());
-            return Some(draw(plane_mut(frame.plane_data_mut(0).ok()?, stride, &info)?));
-        };
+        self.check(frame.info(), frame.buffer().size())?;
+        if self.is_picture {
+            let stride = frame.plane_stride()[0];
+            let data = frame.plane_data_mut(0);
+            if let Some(picture) = data.ok().and_then(|data| plane_mut(data, stride, &self.info)) {
+                return Some(draw(picture));
+            }
+        }
+        let depth = self.info.comp_depth(0);
+        let working = self.working()?;
         let (stride, info) = (working.frame.plane_stride()[0], working.frame.info().clone());
         let mut target = plane_mut(working.frame.plane_data_mut(0).ok()?, stride, &info)?;
         let done = match &working.coding {
@@ -196,22 +193,75 @@ impl<S: Sample> Conversion<S> {
             }
             None => {
                 let done = draw(target.view_mut());
-                working.threads.run(|| round_for_cutting(target, self.info.comp_depth(0)));
+                working.threads.run(|| round_for_cutting(target, depth));
                 done
             }
         };
-        working.forget_last_frame(&self.info).ok()?;
+        working.forget_last_frame().ok()?;
         working.converter.frame_ref(&working.frame.as_video_frame_ref(), frame);
         Some(done)
     }
 }
 
-impl<S> Working<S> {
+impl<S: Sample> Conversion<S> {
+    /// Whether the picture can be within a frame of so many bytes, as somebody else described it. Of planes that are
+    /// converted, GStreamer's maps are trusted.
+    fn check(&self, described: &VideoInfo, bytes: usize) -> Option<()> {
+        // The upper left part of a larger frame is the picture.
+        let covers = described.width() >= self.info.width() && described.height() >= self.info.height();
+        (covers && (!self.is_picture || lies_within(described, bytes, &self.info))).then_some(())
+    }
+
+    /// What a frame goes by that is no picture where it lies.
+    fn working(&mut self) -> Option<&mut Working<S>> {
+        if self.working.is_none() {
+            self.working = Some(Working::new(&self.info, self.direction, &self.threads).ok()?);
+        }
+        self.working.as_mut()
+    }
+}
+
+/// Whether rows in one plane lie apart from each other and within so many bytes, as somebody else described it.
+fn lies_within(described: &VideoInfo, bytes: usize, info: &VideoInfo) -> bool {
+    let numbers = (i64::try_from(described.offset()[0]), i64::try_from(bytes));
+    let (Ok(first), Ok(bytes)) = numbers else { return false };
+    let stride = i64::from(described.stride()[0]);
+    let row = i64::from(info.width()) * i64::from(info.comp_pstride(0));
+    let last = first + stride * (i64::from(info.height()) - 1);
+    stride.abs() >= row && first.min(last) >= 0 && first.max(last) + row <= bytes
+}
+
+impl<S: Sample> Working<S> {
+    fn new(
+        info: &VideoInfo,
+        direction: Direction,
+        threads: &Arc<Threads>,
+    ) -> Result<Self, gst::glib::BoolError> {
+        // With the same colours on both sides, the converter only moves samples.
+        let mut unpacked = VideoInfo::builder(working_format(info), info.width(), info.height())
+            .fps(info.fps())
+            .par(info.par())
+            .colorimetry(&info.colorimetry())
+            .build()?;
+        // Its vector code for UYVY crashes on rows that start anywhere else.
+        unpacked.align(&mut gst_video::VideoAlignment::new(0, 0, 0, 0, &[ROW_ALIGNMENT - 1; 4]))?;
+        let converter = converter(info, &unpacked, direction, threads)?;
+        let buffer = gst::Buffer::with_size(unpacked.size())?;
+        let frame = VideoFrame::from_buffer_writable(buffer, &unpacked)
+            .map_err(|_| gst::glib::bool_error!("cannot map a frame of {unpacked:?}"))?;
+        let coding = coding(info);
+        let size = if coding.is_some() { size(info) } else { Size::new(0, 0) };
+        let channels = if info.has_alpha() { 4 } else { 3 };
+        let picture = Picture::from_elem((size.height, size.width, channels), S::zeroed());
+        let (info, threads) = (info.clone(), threads.clone());
+        Ok(Self { info, converter, direction, threads, frame, coding, picture })
+    }
+
     /// A converter keeps the last rows that it has unpacked. Of a frame of one or two rows it
     /// takes them for those of the next frame, so that each needs a converter of its own.
-    fn forget_last_frame(&mut self, info: &VideoInfo) -> Result<(), gst::glib::BoolError> {
-        if info.height() <= 2 {
-            self.converter = converter(info, self.frame.info(), self.direction, &self.threads)?;
+    fn forget_last_frame(&mut self) -> Result<(), gst::glib::BoolError> {
+        if self.info.height() <= 2 {
+            self.converter = converter(&self.info, self.frame.info(), self.direction, &self.threads)?;
         }
         Ok(())
     }
@@ -239,17 +289,24 @@ pub fn size(info: &VideoInfo) -> Size {
     Size::new(info.width() as usize, info.height() as usize)
 }
 
-/// The first plane of a frame as a picture. `None` if the memory is none of that size, which
-/// maps of GStreamer do not give.
+/// The first plane of a frame as a picture, `None` if its memory is not: rows go up, or start between two samples.
 fn plane<'a, S: Sample>(data: &'a [u8], stride: i32, info: &VideoInfo) -> Option<View<'a, S>> {
-    let stride = usize::try_from(stride).ok()? / size_of::<S>();
+    let stride = whole_samples::<S>(stride)?;
     let whole = data.len() / size_of::<S>() * size_of::<S>();
     view(bytemuck::try_cast_slice(&data[..whole]).ok()?, size(info), info.n_components() as usize, stride)
 }
 
+/// Bytes in samples.
+fn whole_samples<S>(bytes: i32) -> Option<usize> {
+    usize::try_from(bytes)
+        .ok()
+        .filter(|bytes| bytes.is_multiple_of(size_of::<S>()))
+        .map(|bytes| bytes / size_of::<S>())
+}
+
 /// As [`plane`], to write.
 fn plane_mut<'a, S: Sample>(data: &'a mut [u8], stride: i32, info: &VideoInfo) -> Option<ViewMut<'a, S>> {
-    let stride = usize::try_from(stride).ok()? / size_of::<S>();
+    let stride = whole_samples::<S>(stride)?;
     let whole = data.len() / size_of::<S>() * size_of::<S>();
     let samples = bytemuck::try_cast_slice_mut(&mut data[..whole]).ok()?;
     view_mut(samples, size(info), info.n_components() as usize, stride)
@@ -329,6 +386,68 @@ mod tests {
             }
         }
         worst
+    }
+
+    #[test]
+    fn pictures_are_written_however_the_rows_of_an_output_lie_and_nothing_between_them() {
+        const POISON: u8 = 0x5a;
+        gst::init().unwrap();
+        let info = VideoInfo::builder(VideoFormat::Rgba64Le, 5, 4).build().unwrap();
+        let row = 40_i32;
+        let layouts =
+            [(0, row), (0, row + 8), (1, row), (0, row + 1), (3, row + 6), (3 * 44, -44), (121, -row)];
+        for (first, stride) in layouts {
+            let mut buffer = gst::Buffer::from_mut_slice(vec![POISON; 400]);
+            let writable = buffer.get_mut().unwrap();
+            let flags = gst_video::VideoFrameFlags::empty();
+            let format = info.format();
+            gst_video::VideoMeta::add_full(writable, flags, format, 5, 4, &[first], &[stride]).unwrap();
+            let mut frame = VideoFrameRef::from_buffer_ref_writable(writable, &info).unwrap();
+            let mut back = Conversion::<u16>::new(&info, Direction::Out, &Arc::default()).unwrap();
+            let draw = |mut out: ViewMut<'_, u16>| {
+                out.indexed_iter_mut().for_each(|((y, x, c), sample)| *sample = number(y, x, c))
+            };
+            back.write(&mut frame, draw).unwrap();
+            drop(frame);
+            let mut bytes = buffer.map_readable().unwrap().to_vec();
+            for (y, x, c) in (0..4).flat_map(|y| (0..5).flat_map(move |x| (0..4).map(move |c| (y, x, c)))) {
+                let at = (first as i32 + stride * y as i32) as usize + 8 * x + 2 * c;
+                let sample = u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+                assert_eq!(sample, number(y, x, c), "{first}, {stride}: {y} {x} {c}");
+                bytes[at..at + 2].fill(POISON);
+            }
+            assert!(bytes.iter().all(|&byte| byte == POISON), "{first}, {stride}");
+        }
+    }
+
+    #[test]
+    fn rows_that_overlap_or_leave_their_memory_are_no_picture() {
+        gst::init().unwrap();
+        let info = VideoInfo::builder(VideoFormat::Rgba, 5, 4).build().unwrap();
+        let row = 20;
+        for (first, stride, bytes, fits) in [
+            (0, row, 80, true),
+            (0, row, 79, false),
+            (1, row, 80, false),
+            // The last row needs nothing behind it.
+            (0, 24, 92, true),
+            (0, 24, 91, false),
+            (0, 19, 80, false),
+            (0, 0, 80, false),
+            (60, -row, 80, true),
+            (59, -row, 80, false),
+            (61, -row, 80, false),
+            (72, -24, 92, true),
+            (60, -19, 80, false),
+        ] {
+            let described = VideoInfo::builder(VideoFormat::Rgba, 5, 4);
+            let described = described.offset(&[first]).stride(&[stride]).build().unwrap();
+            assert_eq!(lies_within(&described, bytes, &info), fits, "{first}, {stride} in {bytes}");
+        }
+    }
+
+    fn number(y: usize, x: usize, c: usize) -> u16 {
+        (10_000 * y + 1_000 * x + 10 * c) as u16
     }
 
     #[test]

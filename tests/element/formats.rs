@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::common::pool::{POISON, PoisonPool, padded, propose};
 use crate::common::{Bench, Samples, components, formats, frame, info, noise, read, strike_out};
 use gst_video::{VideoColorimetry, VideoFormat, VideoInfo};
+use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
 
@@ -129,6 +130,74 @@ fn colours_stay_what_they_are_in_every_matrix_and_range() {
 fn rows_and_planes_may_lie_anywhere_and_their_padding_is_never_read() {
     for format in formats() {
         check(format, &[(17, 19), (33, 8), (1, 1)], true, "");
+    }
+}
+
+/// A frame whose rows somebody laid in another way: so many bytes before them, so many from one to the next, down or up,
+/// in a picture that is described as larger by so many pixels.
+fn laid(
+    input: &VideoInfo,
+    picture: &gst::Buffer,
+    (before, padding, is_upwards, more): (usize, usize, bool, u32),
+) -> gst::Buffer {
+    let pixel = input.comp_pstride(0) as usize;
+    let (rows, row) = (input.height() as usize, input.width() as usize * pixel);
+    let stride = row + more as usize * pixel + padding;
+    let mut bytes = vec![0xee; before + stride * (rows + more as usize)];
+    let map = picture.map_readable().unwrap();
+    for y in 0..rows {
+        let at = before + stride * if is_upwards { rows - 1 - y } else { y };
+        bytes[at..at + row].copy_from_slice(&map[y * input.stride()[0] as usize..][..row]);
+    }
+    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+    let (first, stride) = match is_upwards {
+        true => (before + stride * (rows - 1), -(stride as i32)),
+        false => (before, stride as i32),
+    };
+    gst_video::VideoMeta::add_full(
+        buffer.get_mut().unwrap(),
+        gst_video::VideoFrameFlags::empty(),
+        input.format(),
+        input.width() + more,
+        input.height() + more,
+        &[first],
+        &[stride],
+    )
+    .unwrap();
+    buffer
+}
+
+#[test]
+fn formats_that_are_not_converted_may_be_laid_as_those_that_are() {
+    crate::common::init();
+    for (format, alike) in [
+        (VideoFormat::Rgb, VideoFormat::Bgr),
+        (VideoFormat::Rgba, VideoFormat::Bgra),
+        (VideoFormat::Rgba64Le, VideoFormat::Bgra64Le),
+    ] {
+        for format in [format, alike] {
+            let input = info(format, 33, 24);
+            let mut bench = Bench::new("nearest-x2", &[("temporal-mode", "off"), ("face-mode", "off")]);
+            bench.info(&input);
+            let picture = frame(&input, scene(&input));
+            let expected = bench.frame(picture.clone());
+            let expected: Vec<_> = read(&bench.made(), &expected).into_iter().map(|c| c.values).collect();
+            for (is_upwards, more) in [(false, 0), (true, 0), (false, 16)] {
+                for (before, padding) in [(0, 0), (0, 4), (8, 8), (1, 0), (0, 1), (3, 5), (2, 6)] {
+                    let sent = laid(&input, &picture, (before, padding, is_upwards, more));
+                    let made = bench.frame(sent);
+                    let made: Vec<_> = read(&bench.made(), &made).into_iter().map(|c| c.values).collect();
+                    assert!(
+                        made == expected,
+                        "{format:?}, {before} before, {padding} between, upwards {is_upwards}, {more} more"
+                    );
+                }
+            }
+            // What comes next as it should is taken as it lies.
+            let next = bench.frame(picture);
+            let next: Vec<_> = read(&bench.made(), &next).into_iter().map(|c| c.values).collect();
+            assert!(next == expected, "{format:?}");
+        }
     }
 }
 
