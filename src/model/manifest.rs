@@ -76,6 +76,9 @@ impl Manifest {
     /// [`ModelError::Sidecar`] when there is one that cannot be read.
     pub fn beside(model: &Path) -> Result<Self, ModelError> {
         let path = Self::path(model);
+        if std::fs::metadata(&path).is_ok_and(|about| !about.is_file()) {
+            return Err(ModelError::Sidecar(path, "it is not a regular file".into()));
+        }
         match std::fs::read_to_string(&path) {
             Ok(text) => Self::parse(&text).map_err(|reason| ModelError::Sidecar(path, reason)),
             Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),

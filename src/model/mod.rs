@@ -38,6 +38,9 @@ pub enum ModelError {
     /// A directory in place of a file.
     #[error("model file {} is a directory: name the .onnx file in it", .0.display())]
     Directory(PathBuf),
+    /// A pipe or a device in place of a file, which may have no end.
+    #[error("model file {} is not a regular file: name the .onnx file itself", .0.display())]
+    NotRegular(PathBuf),
     /// The file cannot be read.
     #[error("cannot read model file {}: {}", .0.display(), .1)]
     Unreadable(PathBuf, std::io::Error),

@@ -92,13 +92,16 @@ impl OnnxFile {
     /// # Errors
     /// [`ModelError`] when it is missing, unreadable or no ONNX model.
     pub fn read(path: &Path) -> Result<Self, ModelError> {
-        if path.is_dir() {
-            return Err(ModelError::Directory(path.into()));
-        }
-        let bytes = std::fs::read(path).map_err(|err| match err.kind() {
+        let unreadable = |err: std::io::Error| match err.kind() {
             std::io::ErrorKind::NotFound => ModelError::Missing(path.into()),
             _ => ModelError::Unreadable(path.into(), err),
-        })?;
+        };
+        match std::fs::metadata(path).map_err(unreadable)? {
+            about if about.is_dir() => return Err(ModelError::Directory(path.into())),
+            about if !about.is_file() => return Err(ModelError::NotRegular(path.into())),
+            _ => {}
+        }
+        let bytes = std::fs::read(path).map_err(unreadable)?;
         Self::parse(bytes).map_err(|reason| ModelError::NotOnnx(path.into(), reason))
     }
 

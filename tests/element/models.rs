@@ -2,6 +2,7 @@
 //! that misbehave, and who runs them.
 
 use std::path::Path;
+use std::process::Command;
 
 use crate::common::{Bench, child, element, frame, info, messages, noise, read, said, tiny, tree};
 use gst::prelude::*;
@@ -183,6 +184,40 @@ fn a_model_that_cannot_be_used_is_refused_once_on_one_line_before_data_flows() {
         assert!(error.to_string().contains(&*name), "it is not said which: {error}");
         assert_eq!(code, 4, "{error}");
         println!("{error}");
+    }
+}
+
+#[test]
+fn a_pipe_or_a_device_is_refused_and_never_read() {
+    crate::common::init();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (pipe, beside) = (path("pipe.onnx"), path("beside.onnx"));
+    std::fs::copy(tiny("nearest-x2"), &beside).unwrap();
+    for pipe in [pipe.clone(), format!("{beside}.modelinfo")] {
+        assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    }
+    for (property, value) in [
+        ("model", "/dev/null".to_string()),
+        ("model", pipe.clone()),
+        ("model", beside),
+        ("face-detector", pipe.clone()),
+        ("face-model", pipe.clone()),
+        ("face-embedding", pipe.clone()),
+        ("face-parsing", pipe),
+    ] {
+        // What reads a pipe that nobody writes to never comes back.
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let set = value.clone();
+        std::thread::spawn(move || {
+            let model = if property == "model" { set.clone() } else { tiny("nearest-x2") };
+            let _ = sender.send(refusal(&model, &[(property, &set)]));
+        });
+        let (error, code) = receiver
+            .recv_timeout(std::time::Duration::from_secs(20))
+            .unwrap_or_else(|_| panic!("{property}={value} is read"));
+        assert!(error.to_string().contains("not a regular file"), "{property}={value}: {error}");
+        assert_eq!(code, 4, "{error}");
     }
 }
 
