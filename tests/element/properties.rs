@@ -111,6 +111,21 @@ fn a_text_of_null_is_its_default_and_one_of_any_bytes_is_told_at_the_start() {
 }
 
 #[test]
+fn a_text_or_path_that_is_empty_is_as_one_that_is_unset() {
+    for spec in own(&fresh()) {
+        let is_text = spec.value_type() == glib::Type::STRING;
+        if is_text && spec.flags().contains(glib::ParamFlags::WRITABLE) {
+            let element = element("nearest-x2", &[(spec.name(), "")]);
+            let bus = gst::Bus::new();
+            element.set_bus(Some(&bus));
+            let started = element.set_state(gst::State::Paused);
+            assert!(started.is_ok(), "{}: {:?}", spec.name(), messages(&bus));
+            element.set_state(gst::State::Null).unwrap();
+        }
+    }
+}
+
+#[test]
 fn what_changes_while_playing_waits_for_the_next_start() {
     let mut bench = Bench::new("nearest-x2", &[]);
     let input = info(VideoFormat::Rgb, 20, 10);
