@@ -229,6 +229,17 @@ fn pictures_that_would_be_too_large_are_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_frame_too_large_to_be_converted_is_refused_by_its_size_with_what_to_do() {
+    let mut bench = Bench::new("nearest-x2", &[]).downstream("video/x-raw,width=320,height=320");
+    bench.caps("format=GRAY8,width=32768,height=32768,framerate=25/1");
+    let flow = bench.harness.push(gst::Buffer::from_slice([0_u8]));
+    assert_eq!(flow, Err(gst::FlowError::NotNegotiated));
+    let complaints = bench.complaints();
+    let says = |text: &str| complaints[0].contains(text);
+    assert!(complaints.len() == 1 && says("32768x32768") && says("`videoscale`"), "{complaints:?}");
+}
+
+#[test]
 fn at_scale_one_without_model_steadying_and_faces_buffers_pass_untouched_and_nothing_is_loaded() {
     let name = "at_scale_one_without_model_steadying_and_faces_buffers_pass_untouched_and_nothing_is_loaded";
     // Nothing can be found in the child: neither networks nor the runtime. So faces are off by themselves.

@@ -333,7 +333,12 @@ impl FaceSr {
         let restores = self.state().loaded().is_some_and(|loaded| loaded.scale == 1);
         let steadies = settings.temporal_mode != TemporalMode::Off;
         self.obj().set_passthrough(keeps_size && !restores && !steadies && !self.state().has_faces());
-        self.state().negotiate(input, output).map_err(|err| Failure::Caps(err.to_string()))?;
+        self.state().negotiate(input, output).map_err(|err| {
+            Failure::Caps(format!(
+                "{from} to {to} in {} is more than a converter can hold ({err}): put `videoscale` or `videocrop` before facesr",
+                input.format()
+            ))
+        })?;
         self.tell_where(from, to);
         self.pace(&settings, input, output);
         Ok(())
