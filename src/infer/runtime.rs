@@ -179,10 +179,21 @@ fn open(path: &Path) -> Result<Environment, String> {
     let builder = ort::init_from(path).map_err(|err| reason(&err))?;
     let builder = builder.with_telemetry(false).with_logger(Arc::new(|level, _, _, _, text| {
         if let Some(listener) = LISTENER.get() {
-            listener(matches!(level, LogLevel::Warning | LogLevel::Error | LogLevel::Fatal), text);
+            listener(is_warning(&level, text), text);
         }
     }));
     builder.build().map_err(|err| super::session::one_line(&err))
+}
+
+/// Parts of warnings that warn of nothing: networks hold what our own nodes took the place of.
+const HARMLESS: [&str; 1] = ["It is not used by any node and should be removed from the model"];
+
+fn is_warning(level: &LogLevel, text: &str) -> bool {
+    match level {
+        LogLevel::Error | LogLevel::Fatal => true,
+        LogLevel::Warning => !HARMLESS.iter().any(|part| text.contains(part)),
+        _ => false,
+    }
 }
 
 fn reason(error: &ort::LoadDynamicError) -> String {

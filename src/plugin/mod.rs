@@ -15,7 +15,7 @@ use once_cell::sync::Lazy;
 
 use element::FaceSr;
 
-/// What `GST_DEBUG=facesr:5` shows.
+/// What `GST_DEBUG=facesr:5` shows, and with 6 what ONNX Runtime has to say besides.
 pub(crate) static CAT: Lazy<gst::DebugCategory> = Lazy::new(|| {
     gst::DebugCategory::new("facesr", gst::DebugColorFlags::empty(), Some("Video super-resolution"))
 });
@@ -23,7 +23,7 @@ pub(crate) static CAT: Lazy<gst::DebugCategory> = Lazy::new(|| {
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     crate::infer::runtime::set_listener(|warning, text| match warning {
         true => gst::warning!(CAT, "ONNX Runtime: {text}"),
-        false => gst::debug!(CAT, "ONNX Runtime: {text}"),
+        false => gst::log!(CAT, "ONNX Runtime: {text}"),
     });
     gst::Element::register(Some(plugin), "facesr", gst::Rank::NONE, FaceSr::static_type())
 }

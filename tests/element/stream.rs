@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::QUICK;
-use crate::common::{Bench, element, frame, info, messages, read, tiny};
+use crate::common::{Bench, child, element, frame, info, messages, read, said, tiny};
 use gst::prelude::*;
 use gst_app::{AppSink, AppSrc};
 use gst_video::{VideoFormat, VideoInfo};
@@ -92,6 +92,47 @@ fn a_pointer_is_told_upstream_where_it_is_in_the_picture_that_comes_in() {
         let told = bench.harness.pull_upstream_event().unwrap();
         assert_eq!(told.structure(), Some(key.as_ref()));
     }
+}
+
+#[test]
+fn the_log_tells_what_the_element_does_and_warns_of_nothing_that_is_well() {
+    let name = "the_log_tells_what_the_element_does_and_warns_of_nothing_that_is_well";
+    let variables = [("GST_DEBUG", "facesr:5"), ("GST_DEBUG_NO_COLOR", "1"), ("GST_DEBUG_FILE", "")];
+    let output = child(name, &variables, || {
+        // Its own network, and those for faces.
+        let mut bench = Bench::new("", &[("frames-in-flight", "2")]);
+        let mut play = |width, height| {
+            let input = info(VideoFormat::Rgb, width, height);
+            bench.info(&input);
+            for level in 0..3 {
+                bench.harness.push(grey(&input, level)).unwrap();
+            }
+        };
+        play(32, 24);
+        play(40, 24);
+        bench.harness.push_event(gst::event::FlushStart::new());
+        bench.harness.push_event(gst::event::FlushStop::new(true));
+    });
+    let Some(output) = output else { return };
+    let said = said(&output);
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains(" facesr ")).collect();
+    for (level, text) in [
+        ("INFO", "model span-x2 x2 on cpu"),
+        ("INFO", "RGB of 32x24 to 64x48, enhanced"),
+        ("INFO", "RGB of 40x24 to 80x48, enhanced"),
+        ("DEBUG", "2 in flight are waited for"),
+        ("DEBUG", "a segment: the past is forgotten"),
+        ("DEBUG", "a flush: the past is forgotten"),
+        ("DEBUG", "2 in flight are dropped"),
+        ("INFO", "stopped"),
+    ] {
+        assert!(
+            lines.iter().any(|line| line.contains(level) && line.contains(text)),
+            "{level} {text}: {said}"
+        );
+    }
+    let others = lines.iter().filter(|line| line.contains("WARN") || line.contains("ONNX Runtime:"));
+    assert_eq!(others.count(), 0, "{said}");
 }
 
 #[test]

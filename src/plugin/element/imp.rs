@@ -277,6 +277,9 @@ impl FaceSr {
     }
 
     fn close(&self) {
+        if self.started.lock().unwrap().is_some() {
+            gst::info!(CAT, imp = self, "stopped");
+        }
         *self.flight.lock().unwrap() = None;
         *self.formats.lock().unwrap() = None;
         *self.state() = State::default();
@@ -717,13 +720,17 @@ impl BaseTransformImpl for FaceSr {
         match event.view() {
             gst::EventView::FlushStart(_) => self.cancel(),
             gst::EventView::FlushStop(_) => {
+                gst::debug!(CAT, imp = self, "a flush: the past is forgotten");
                 self.discard();
                 self.ladder.lock().unwrap().iter_mut().for_each(Ladder::forget_times);
                 self.state().forget();
                 self.resume();
             }
             // Whatever it shows next is no neighbour of what was shown.
-            gst::EventView::Segment(_) => self.state().forget(),
+            gst::EventView::Segment(_) => {
+                gst::debug!(CAT, imp = self, "a segment: the past is forgotten");
+                self.state().forget();
+            }
             _ => {}
         }
         self.parent_sink_event(event)
@@ -841,6 +848,11 @@ impl VideoFilterImpl for FaceSr {
         // Frames of the formats before go before.
         self.drain();
         let configured = self.configure(in_info, out_info);
+        if configured.is_ok() {
+            let (from, to) = (size(in_info), size(out_info));
+            let does = if self.obj().is_passthrough() { "passed through" } else { "enhanced" };
+            gst::info!(CAT, imp = self, "{} of {from} to {to}, {does}", in_info.format());
+        }
         *self.formats.lock().unwrap() = Some((in_info.clone(), out_info.clone()));
         if configured.is_ok() {
             *self.refused.lock().unwrap() = None;

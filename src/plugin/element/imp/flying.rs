@@ -12,6 +12,7 @@ use gst_base::prelude::*;
 
 use super::{FaceSr, unmapped};
 use crate::enhance::Effort;
+use crate::plugin::CAT;
 use crate::plugin::element::flight::{Flight, Rest};
 use crate::plugin::element::lane::Landed;
 use crate::plugin::messages::Failure;
@@ -47,7 +48,16 @@ impl FaceSr {
         }
         // The least is what downstream needs, one frame of ours among them.
         let least = least.max(1) + ahead;
-        let (pool, most) = if most > 0 && most < least { (None, 0) } else { (pool, most) };
+        let (pool, most) = if most > 0 && most < least {
+            gst::info!(
+                CAT,
+                imp = self,
+                "a pool of {most} has no room for {ahead} in flight and {least}: not used"
+            );
+            (None, 0)
+        } else {
+            (pool, most)
+        };
         query.set_nth_allocation_pool(0, pool.as_ref(), bytes, least, most);
     }
 
@@ -121,6 +131,10 @@ impl FaceSr {
 
     /// Pushes every frame in flight.
     pub(super) fn drain(&self) {
+        let frames = self.in_flight();
+        if frames > 0 {
+            gst::debug!(CAT, imp = self, "{frames} in flight are waited for");
+        }
         while self.in_flight() > 0 {
             // Whoever pushes the next frame is told what became of this one.
             let _ = self.push_oldest();
@@ -130,6 +144,10 @@ impl FaceSr {
     /// Drops every frame in flight.
     pub(super) fn discard(&self) {
         let flight = self.flight.lock().unwrap().take();
+        let frames = flight.as_ref().map_or(0, Flight::under_way);
+        if frames > 0 {
+            gst::debug!(CAT, imp = self, "{frames} in flight are dropped");
+        }
         drop(flight);
     }
 }
