@@ -117,6 +117,32 @@ fn the_frame_that_is_discontinuous_says_so_and_no_other() {
 }
 
 #[test]
+fn what_passes_through_after_frames_in_flight_is_as_discontinuous_as_it_came() {
+    let off = [("temporal-mode", "off"), ("face-mode", "off")];
+    for ahead in [0, 1, 3] {
+        let mut bench = flying(ahead, "nearest-x2", &off).downstream("video/x-raw,width=64,height=48");
+        let mut t = 0;
+        for (width, height) in [(32, 24), (64, 48), (32, 24)] {
+            let input = info(VideoFormat::Rgb, width, height);
+            bench.info(&input);
+            for _ in 0..4 {
+                let mut buffer = scene(&input, t);
+                if t == 0 || t == 6 {
+                    buffer.get_mut().unwrap().set_flags(gst::BufferFlags::DISCONT);
+                }
+                bench.harness.push(buffer).unwrap();
+                t += 1;
+            }
+        }
+        bench.harness.push_event(gst::event::Eos::new());
+        let pulled: Vec<_> = std::iter::from_fn(|| bench.harness.try_pull()).collect();
+        let is_marked = |buffer: &gst::Buffer| buffer.flags().contains(gst::BufferFlags::DISCONT);
+        let marked: Vec<_> = pulled.iter().filter(|buffer| is_marked(buffer)).map(|b| b.pts()).collect();
+        assert_eq!((pulled.len(), marked), (12, [0, 6].map(|t| Some(FRAME * t)).to_vec()), "{ahead} ahead");
+    }
+}
+
+#[test]
 fn what_comes_after_frames_goes_on_after_them() {
     for ahead in [1, 3] {
         let mut bench = flying(ahead, "nearest-x2", &[]);

@@ -780,10 +780,21 @@ impl BaseTransformImpl for FaceSr {
         self.parent_decide_allocation(query)
     }
 
+    /// With frames in flight, the base class pushes nothing: it would mark the first buffer that it pushes after a
+    /// discontinuous one came in, and that may have come out by a drain.
     fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
         let ahead = self.frames_in_flight() as usize;
-        if ahead == 0 || self.obj().is_passthrough() {
+        if ahead == 0 {
             return self.parent_generate_output();
+        }
+        if self.obj().is_passthrough() {
+            return match self.parent_generate_output()? {
+                GenerateOutputSuccess::Buffer(untouched) => {
+                    self.obj().src_pad().push(untouched)?;
+                    Ok(GenerateOutputSuccess::NoOutput)
+                }
+                other => Ok(other),
+            };
         }
         if let Some(input) = self.take_queued_buffer() {
             self.launch(input)?;

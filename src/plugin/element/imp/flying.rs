@@ -120,8 +120,7 @@ impl FaceSr {
         Ok(Some(output))
     }
 
-    /// Pushes the oldest frame in flight, with the flags of its input. The base class would mark the first frame that it
-    /// pushes after a discontinuous one came in, which may have come out by a drain.
+    /// Pushes the oldest frame in flight, with the flags of its input.
     pub(super) fn push_oldest(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
         match self.land()? {
             Some(output) => self.obj().src_pad().push(output),
