@@ -875,6 +875,20 @@ fn what_is_no_video_is_refused_in_one_line() {
     refused(&path("sound.ogg"), &out, &[], 3, &["no video"]);
 }
 
+/// What the reader says of it may get lost while the pipeline is still being built, once in some twenty runs.
+#[test]
+fn a_film_that_ends_before_its_first_frame_is_refused_every_time() {
+    let folder = folder();
+    let (whole, cut) = (folder.path().join("whole.flv"), folder.path().join("cut.flv"));
+    clip(&whole, "flvmux", H264, "avenc_aac");
+    std::fs::write(&cut, &std::fs::read(&whole).unwrap()[..300]).unwrap();
+    for _ in 0..80 {
+        let asked = Instant::now();
+        refused(&cut, &folder.path().join("out.mkv"), &[], 3, &["cut.flv: cannot be read"]);
+        assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+    }
+}
+
 #[test]
 fn a_film_that_is_cut_off_keeps_what_can_be_read_and_says_so() {
     let folder = folder();

@@ -10,6 +10,7 @@ use gstreamer_video::VideoInfo;
 
 use super::missing::Missing;
 use super::parts::{join, make};
+use super::rest::Rest;
 use super::{colour, first_picture};
 use crate::failure::{Failure, one_line};
 use crate::interrupt;
@@ -133,14 +134,19 @@ fn watch(path: &Path, pipeline: &gst::Pipeline) -> Result<Input, Failure> {
         has_chapters: false,
         is_still: false,
     };
-    let mut missing = Missing::default();
+    let (mut missing, mut rest) = (Missing::default(), Rest::default());
     // A failed start is told in full by the error message that follows it.
     let _ = pipeline.set_state(gst::State::Playing);
     loop {
         if interrupt::asked() {
             return Err(Failure::Interrupted("nothing was written".into()));
         }
-        let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(50)) else { continue };
+        let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(50)) else {
+            if rest.is_final(pipeline) {
+                return Err(missing.or(path, silent(path)));
+            }
+            continue;
+        };
         match message.view() {
             gst::MessageView::Toc(_) => input.has_chapters = true,
             gst::MessageView::Element(_) => missing.note(&message),
@@ -219,6 +225,14 @@ fn is_picture_file(parse: &gst::Element) -> bool {
 fn names(streams: &[Stream]) -> String {
     let names: Vec<_> = streams.iter().map(Stream::media).collect();
     if names.is_empty() { "data of unknown type".into() } else { names.join(", ") }
+}
+
+/// What it means that a reader stopped without a word.
+fn silent(path: &Path) -> Failure {
+    Failure::Input(format!(
+        "{}: cannot be read: it ends or is damaged before its first frame; copy it again from its source",
+        path.display()
+    ))
 }
 
 /// What a reader's error means to somebody who has only the file.

@@ -13,6 +13,7 @@ pub mod parts;
 mod pipeline;
 mod play;
 mod progress;
+mod rest;
 mod stats;
 mod streams;
 mod text;
