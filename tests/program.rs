@@ -1002,6 +1002,45 @@ fn nothing_of_the_users_is_overwritten_unasked() {
     assert_eq!(read(&output, "decodebin").video().size(), (128, 96));
 }
 
+fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[test]
+fn pipes_and_devices_are_neither_read_nor_replaced() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let (film, out) = (path("in.mp4"), path("out.mp4"));
+    mp4(&film);
+    make_pipe(&path("pipe.mp4"));
+    // Nobody ever writes to it.
+    refused(&path("pipe.mp4"), &out, &[], 3, &["pipe.mp4: is a pipe", "YUV4MPEG2"]);
+    refused(Path::new("/dev/null"), &out, &[], 3, &["/dev/null: is a pipe or device"]);
+    // Standard input by its other name.
+    let done = piped(&raw_stream("Cmono", 33 * 17, false, 2), "/dev/stdin", out.to_str().unwrap(), &[]);
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!((done.status.code(), said.lines().count()), (Some(3), 1), "{said}");
+    assert!(said.contains("is a pipe") && !out.exists(), "{said}");
+    for options in [&[][..], &["--overwrite"]] {
+        refused(&film, &path("pipe.mp4"), options, 2, &["pipe.mp4: is a pipe"]);
+        let about = std::fs::metadata(path("pipe.mp4")).unwrap();
+        assert!(!about.is_file(), "the pipe was replaced");
+    }
+    refused(&film, &out, &["--stats", path("pipe.mp4").to_str().unwrap()], 2, &["pipe.mp4: is a pipe"]);
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_replaced_only_when_asked() {
+    let folder = folder();
+    let (film, link) = (folder.path().join("in.mp4"), folder.path().join("link.mp4"));
+    mp4(&film);
+    std::os::unix::fs::symlink(folder.path().join("gone.mp4"), &link).unwrap();
+    refused(&film, &link, &[], 2, &["link.mp4: exists", "--overwrite"]);
+    assert!(link.is_symlink());
+    enhanced(&film, &link, &["--overwrite"]);
+    assert_eq!(read(&link, "decodebin").video().size(), (128, 96));
+}
+
 #[test]
 fn a_folder_that_does_not_exist_is_named() {
     let folder = folder();

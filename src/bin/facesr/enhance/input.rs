@@ -113,7 +113,13 @@ fn check_file(path: &Path) -> Result<(), Failure> {
     if about.is_dir() {
         return Err(Failure::Input(format!("{shown}: is a directory; name one video file or picture")));
     }
-    if about.is_file() && about.len() == 0 {
+    // A pipe may be silent for ever, and can be read but once.
+    if !about.is_file() {
+        return Err(Failure::Input(format!(
+            "{shown}: is a pipe or device; name a file (`facesr enhance - OUT` takes YUV4MPEG2 from a pipe)"
+        )));
+    }
+    if about.len() == 0 {
         return Err(Failure::Input(format!("{shown}: is empty (0 bytes); copy it again from its source")));
     }
     std::fs::File::open(path)

@@ -25,7 +25,18 @@ impl Output {
         if path.is_dir() {
             return Err(Failure::Usage(format!("{shown}: is a directory; name the file to write")));
         }
-        if path.exists() && !overwrite {
+        match std::fs::metadata(path) {
+            // Its name would go to a file, and whoever reads from it would wait for ever.
+            Ok(about) if !about.is_file() => {
+                return Err(Failure::Usage(format!("{shown}: is a pipe or device; name the file to write")));
+            }
+            Err(err) if err.kind() == std::io::ErrorKind::InvalidFilename => {
+                return Err(Failure::Usage(format!("{shown}: the name is too long; shorten it")));
+            }
+            _ => {}
+        }
+        // A link that leads nowhere is there, too.
+        if path.symlink_metadata().is_ok() && !overwrite {
             return Err(Failure::Usage(format!("{shown}: exists already; pass --overwrite to replace it")));
         }
         let name = path
