@@ -1042,6 +1042,18 @@ fn a_link_that_leads_nowhere_is_replaced_only_when_asked() {
 }
 
 #[test]
+fn a_name_may_be_as_long_as_the_file_system_allows() {
+    let folder = folder();
+    let film = folder.path().join("in.mp4");
+    mp4(&film);
+    for letter in ["a", "ž", "映"] {
+        let name = format!("{}.mp4", letter.repeat(251 / letter.len()));
+        enhanced(&film, &folder.path().join(name), &[]);
+    }
+    refused(&film, &folder.path().join(format!("{}.mp4", "a".repeat(252))), &[], 2, &["too long"]);
+}
+
+#[test]
 fn a_folder_that_does_not_exist_is_named() {
     let folder = folder();
     let input = folder.path().join("in.mp4");

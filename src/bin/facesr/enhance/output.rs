@@ -9,6 +9,10 @@ use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 
+/// Bytes of OUT's name that the hidden file's has as well. Names have room for 255 on most file systems,
+/// and it is longer by 12.
+const MOST_OF_NAME: usize = 128;
+
 /// A hidden file beside OUT that becomes OUT at the end. Dropped before, it is
 /// removed.
 pub struct Output {
@@ -44,7 +48,7 @@ impl Output {
             .ok_or_else(|| Failure::Usage(format!("{shown}: is not the name of a file")))?
             .to_string_lossy();
         let part = tempfile::Builder::new()
-            .prefix(&format!(".{name}."))
+            .prefix(&format!(".{}.", beginning(&name, MOST_OF_NAME)))
             .suffix(".part")
             // Less the umask, like any file that a program creates.
             .permissions(Permissions::from_mode(0o666))
@@ -122,6 +126,11 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
+/// As many whole letters of `name` as fit into `most` bytes.
+fn beginning(name: &str, most: usize) -> &str {
+    &name[..name.floor_char_boundary(most)]
+}
+
 /// An error without the path of the hidden file, which means nothing to a user.
 fn plain(err: &std::io::Error) -> String {
     match err.kind() {
@@ -133,5 +142,21 @@ fn plain(err: &std::io::Error) -> String {
             "a file of that name appeared meanwhile; pass --overwrite to replace it".into()
         }
         _ => err.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_a_name_is_whole_letters() {
+        for name in ["", "film.mp4", "Žluťoučký kůň.mkv", "映画.webm"] {
+            for most in 0..40 {
+                let begin = beginning(name, most);
+                assert!(name.starts_with(begin) && begin.len() <= most, "{name}: {begin}");
+                assert!(begin.len() == name.len() || begin.len() + 4 > most, "{name}: {begin}");
+            }
+        }
     }
 }
