@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -266,6 +267,53 @@ fn a_metric_over_time_of_a_single_frame_has_no_value() {
     let all = measured(&one, &one, &[]);
     assert!(all["metrics"]["tde"]["value"].is_null() && all["metrics"]["tde"]["worst_frame"].is_null());
     done(&["measure", "--reference", text(&one), "--test", text(&one), "--report", text(&clips.out)]);
+}
+
+#[test]
+fn a_signal_stops_the_measuring_soon() {
+    let folder = folder();
+    let long = folder.path().join("long.avi");
+    let pipeline = format!(
+        "videotestsrc num-buffers=1500 ! video/x-raw,width=640,height=480 ! jpegenc ! avimux ! filesink location={}",
+        text(&long)
+    );
+    let pipeline = gst::parse::launch(&pipeline).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let end = pipeline
+        .bus()
+        .unwrap()
+        .timed_pop_filtered(gst::ClockTime::from_seconds(60), &[gst::MessageType::Eos]);
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert!(end.is_some());
+    for (command, more) in [
+        ("measure", &["--reference", text(&long), "--test", text(&long)][..]),
+        (
+            "compare",
+            &[
+                text(&long),
+                text(&long),
+                "-o",
+                text(&folder.path().join("page.html")),
+                "--reference",
+                text(&long),
+            ],
+        ),
+    ] {
+        let mut running = Command::new(env!("CARGO_BIN_EXE_facesr"));
+        let running =
+            running.arg(command).args(more).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        let asked = Instant::now();
+        assert!(
+            Command::new("kill").args(["-s", "TERM", &running.id().to_string()]).status().unwrap().success()
+        );
+        let done = running.wait_with_output().unwrap();
+        assert!(asked.elapsed() < Duration::from_secs(8), "{command}: {:?}", asked.elapsed());
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!((done.status.code(), done.stdout.len()), (Some(1), 0), "{command}: {said}");
+        assert!(said.contains("interrupted:"), "{command}: {said}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something was left behind");
 }
 
 #[test]

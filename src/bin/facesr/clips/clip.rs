@@ -99,12 +99,13 @@ impl Clip {
 
     fn sample(&mut self) -> Result<Option<gst::Sample>, Failure> {
         loop {
+            // Before the sample: while one frame is measured the next gets ready.
+            if interrupt::asked() {
+                return Err(Failure::Interrupted("nothing was written".into()));
+            }
             if let Some(sample) = self.sink.try_pull_sample(TICK) {
                 self.frames += 1;
                 return Ok(Some(sample));
-            }
-            if interrupt::asked() {
-                return Err(Failure::Interrupted("nothing was written".into()));
             }
             self.complaint()?;
             if self.sink.is_eos() {
