@@ -852,6 +852,69 @@ fn without_progress_a_good_run_is_silent() {
     assert!(done.status.success() && done.stderr.is_empty() && done.stdout.is_empty());
 }
 
+/// Standard output that nobody reads, and one that nothing can be written to.
+fn unheard() -> [(&'static str, Stdio); 2] {
+    let (_, gone) = std::io::pipe().unwrap();
+    [("gone", gone.into()), ("full", full())]
+}
+
+fn full() -> Stdio {
+    std::fs::File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+#[test]
+fn a_reader_that_goes_ends_a_listing_quietly_and_a_full_disk_fails_it() {
+    let folder = folder();
+    let film = folder.path().join("in.mp4");
+    mp4(&film);
+    let film = film.to_str().unwrap();
+    let measure = ["measure", "--reference", film, "--test", film];
+    for arguments in [
+        &["models"][..],
+        &["models", "--json"],
+        &["doctor"],
+        &["doctor", "--json"],
+        &measure,
+        &[&measure[..], &["--json"]].concat(),
+    ] {
+        for (kind, stdout) in unheard() {
+            let done = program().args(arguments).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
+            let done = done.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&done.stderr);
+            let (code, lines) = if kind == "gone" { (0, 0) } else { (1, 1) };
+            assert_eq!(
+                (done.status.code(), said.lines().count()),
+                (Some(code), lines),
+                "{arguments:?}: {said}"
+            );
+            assert!(lines == 0 || said.contains("no space left"), "{arguments:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn work_goes_on_where_nobody_hears_of_it() {
+    let folder = folder();
+    let (film, out) = (folder.path().join("in.mp4"), folder.path().join("out.mkv"));
+    mp4(&film);
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny/nearest-x2.onnx");
+    let enhance = |options: &[&str], stdout: Stdio, stderr: Stdio| {
+        let mut command = program();
+        command.args(["enhance".as_ref(), film.as_os_str(), out.as_os_str()]).args(["-f", "--model", model]);
+        let done = command.args(options).stdout(stdout).stderr(stderr).spawn().unwrap();
+        let done = done.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{said}");
+        assert_eq!(read(&out, "decodebin").video().times.len(), 25);
+        said
+    };
+    let [(_, gone), (_, full_disk)] = unheard();
+    assert_eq!(enhance(&["--progress", "json"], gone, Stdio::piped()), "");
+    let said = enhance(&["--progress", "json"], full_disk, Stdio::piped());
+    assert!(said.lines().count() == 1 && said.contains("warning: standard output"), "{said}");
+    enhance(&[], Stdio::null(), full());
+}
+
 // ---------------------------------------------------------------- bad input
 
 #[test]

@@ -7,14 +7,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-/// Prints a line on standard output. Whoever reads it may stop early, as `head` does.
-macro_rules! say {
-    ($($text:tt)*) => {
-        if std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*))).is_err() {
-            std::process::exit(0);
-        }
-    };
-}
+// Its macros are for all below.
+#[macro_use]
+mod say;
 
 mod clips;
 mod compare;
@@ -70,7 +65,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("facesr: {failure}");
+            tell!("facesr: {failure}");
             failure.exit_code()
         }
     }

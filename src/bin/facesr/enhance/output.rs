@@ -132,7 +132,7 @@ fn beginning(name: &str, most: usize) -> &str {
 }
 
 /// An error without the path of the hidden file, which means nothing to a user.
-fn plain(err: &std::io::Error) -> String {
+pub fn plain(err: &std::io::Error) -> String {
     match err.kind() {
         std::io::ErrorKind::NotFound => "there is no such directory".into(),
         std::io::ErrorKind::PermissionDenied => "permission denied".into(),

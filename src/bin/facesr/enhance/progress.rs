@@ -13,7 +13,7 @@
 //! `duration_s`, `frames_expected` and `eta_s` are null where the file does not
 //! tell how long it lasts.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal};
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use super::counts::Counts;
 use super::input::Input;
 use super::stats::Summary;
+use crate::say;
 
 /// Least time between two lines of JSON.
 const LINE_EVERY: Duration = Duration::from_millis(500);
@@ -87,7 +88,7 @@ impl Progress {
     pub fn start(&mut self, output: &str) {
         self.started = Instant::now();
         if let Shown::Json = self.shown {
-            line(&json!({
+            self.line(&json!({
                 "event": "start",
                 "input": self.input,
                 "output": output,
@@ -104,9 +105,18 @@ impl Progress {
 
     fn tell(&mut self, event: &str, text: &str) {
         match &self.shown {
-            Shown::Json => line(&json!({ "event": event, "text": text })),
-            Shown::Bar(bar) => bar.suspend(|| eprintln!("facesr: {event}: {text}")),
-            Shown::Line | Shown::Nothing => eprintln!("facesr: {event}: {text}"),
+            Shown::Json => self.line(&json!({ "event": event, "text": text })),
+            Shown::Bar(bar) => bar.suspend(|| tell!("facesr: {event}: {text}")),
+            Shown::Line | Shown::Nothing => tell!("facesr: {event}: {text}"),
+        }
+    }
+
+    /// Somebody who closes the pipe stops reading, not the work; nor does a full disk, but of that the user is told.
+    fn line(&mut self, value: &Value) {
+        let Err(err) = say::line(format_args!("{value}")) else { return };
+        self.shown = Shown::Nothing;
+        if err.kind() != ErrorKind::BrokenPipe {
+            self.tell("warning", &format!("{}; no more is told there", say::unwritable(&err)));
         }
     }
 
@@ -127,7 +137,7 @@ impl Progress {
             }
             Shown::Json if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
-                line(&json!({
+                self.line(&json!({
                     "event": "progress",
                     "frames": counts.enhanced(),
                     "frames_expected": self.frames_expected,
@@ -155,10 +165,10 @@ impl Progress {
                 if let (Value::Object(last), Value::Object(rest)) = (&mut last, summary.to_json()) {
                     last.extend(rest);
                 }
-                line(&last);
+                self.line(&last);
             }
             Shown::Nothing => {}
-            Shown::Bar(_) | Shown::Line => eprintln!("facesr: {output}: {}", summary.sentence()),
+            Shown::Bar(_) | Shown::Line => tell!("facesr: {output}: {}", summary.sentence()),
         }
     }
 }
@@ -170,12 +180,6 @@ fn bar(duration: Option<gst::ClockTime>) -> ProgressBar {
     };
     // The templates above are right, so the plain style never shows.
     bar.with_style(ProgressStyle::with_template(look).unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// Somebody who closes the pipe stops reading, not the work.
-fn line(value: &Value) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{value}").and_then(|()| out.flush());
 }
 
 fn seconds(time: gst::ClockTime) -> f64 {

@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     match arguments.json {
         true => say!("{}", numbers::object(&materials, &cuts, &results)),
-        false => print!("{}", table::text(&materials, &cuts, &results)),
+        false => say!("{}", table::text(&materials, &cuts, &results).trim_end()),
     }
     Ok(())
 }
