@@ -339,6 +339,13 @@ fn what_cannot_be_measured_is_refused_in_one_line() {
     measure(&clips.same, &["--cuts", "five"], 2, &["five"]);
     measure(&clips.same, &["--metrics", "beauty"], 2, &["beauty", "psnr"]);
     measure(&clips.same, &["--report", reference], 2, &["overwritten"]);
+    measure(&clips.same, &["--embedding", text(&broken)], 4, &["broken", "not an ONNX model"]);
+    measure(
+        &clips.same,
+        &["--embedding", text(&other("absent.onnx"))],
+        4,
+        &["absent.onnx", "does not exist"],
+    );
     refused(&["measure", "--reference", text(&tiny), "--test", text(&tiny)], 3, &["ssim", "8x8"]);
     std::fs::write(&clips.out, "mine").unwrap();
     measure(&clips.same, &["--report", out], 2, &["exists already"]);

@@ -584,6 +584,15 @@ fn another_encoder_can_be_asked_for() {
     let other = folder.path().join("other.mkv");
     refused(&input, &other, &["--encoder", "no_such_encoder"], 2, &["no_such_encoder"]);
     refused(&input, &other, &["--encoder", "x264enc nonsense=1"], 2, &["nonsense"]);
+    // No encoder at all, and one of another container's.
+    let other = folder.path().join("other.mp4");
+    let raw = folder.path().join("in.y4m");
+    std::fs::write(&raw, raw_stream("C420jpeg", 33 * 17 + 2 * 17 * 9, false, 5)).unwrap();
+    for encoder in ["identity", "theoraenc"] {
+        for input in [&input, &raw] {
+            refused(input, &other, &["--encoder", encoder], 2, &["--encoder", encoder, ".mp4 cannot hold"]);
+        }
+    }
 }
 
 #[test]
@@ -1026,6 +1035,9 @@ fn options_out_of_range_are_wrong_usage() {
     let (input, output) = (folder.path().join("in.mp4"), folder.path().join("out.mp4"));
     mp4(&input);
     refused(&input, &output, &["--scale", "9"], 2, &["--scale 9", "from 0 to 8"]);
+    for scale in ["0.01", "0.5", "0.999"] {
+        refused(&input, &output, &["--scale", scale], 2, &["--scale 0.", "0 or a number from 1 to 8"]);
+    }
     refused(&input, &output, &["--tile-size", "99999"], 2, &["--tile-size"]);
     refused(&input, &folder.path().join("out.avi"), &[], 2, &[".mp4", ".mkv"]);
     let done = program().args(["enhance".as_ref(), input.as_os_str()]).output().unwrap();

@@ -164,6 +164,12 @@ impl ElementOptions {
                 set(element, &property, &value)?;
             }
         }
+        // A gap in the property's range, of which the element knows only when there is a picture.
+        if let Some(scale) = self.scale.filter(|scale| 0.0 < *scale && *scale < 1.0) {
+            return Err(Failure::Usage(format!(
+                "--scale {scale}: would make the picture smaller; must be 0 or a number from 1 to 8"
+            )));
+        }
         for (name, value) in self.rows() {
             if let Some(value) = value {
                 set(element, name, &value)?;

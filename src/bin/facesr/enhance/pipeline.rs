@@ -149,7 +149,7 @@ impl Graph {
         self.drains.push(sink_pad(&queue)?);
         let goal = goal(("video_%u", Handling::Enhance), container, input, end)?;
         let tail = self.enhanced(&queue, input, container, arguments)?;
-        link(&src_pad(&tail)?, &goal)
+        finish(&tail, &goal, container, arguments)
     }
 
     /// A file with its tracks.
@@ -234,7 +234,7 @@ impl Graph {
             Handling::Enhance => {
                 let head = self.decoded(exit, PICTURES)?;
                 let tail = self.enhanced(&head, input, container, arguments)?;
-                link(&src_pad(&tail)?, goal)
+                finish(&tail, goal, container, arguments)
             }
         }
     }
@@ -302,12 +302,7 @@ impl Graph {
         let coded = src_pad(&encoder)?.query_caps(None);
         if container.muxer.is_some() && !container.takes("video_%u", &coded) {
             let parser = PARSERS.iter().find(|(media, _)| coded.iter().any(|caps| caps.name() == media));
-            let (_, parser) = parser.ok_or_else(|| {
-                Failure::Usage(format!(
-                    "--encoder {description}: .{} cannot hold what it makes",
-                    container.extensions[0]
-                ))
-            })?;
+            let (_, parser) = parser.ok_or_else(|| unfit(description, container))?;
             chain.push(make(parser)?);
         }
         for element in &chain {
@@ -323,6 +318,24 @@ impl Graph {
         Counts::watch_frames(&self.counts, &sink_pad(&self.enhancer)?, &src_pad(&self.enhancer)?);
         chain.pop().ok_or_else(no_pad)
     }
+}
+
+/// Links the enhanced pictures to where they go. Only an encoder of the user's may not fit.
+fn finish(
+    tail: &gst::Element,
+    goal: &gst::Pad,
+    container: &Container,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let linked = link(&src_pad(tail)?, goal);
+    match &arguments.encoder {
+        Some(encoder) => linked.map_err(|_| unfit(encoder, container)),
+        None => linked,
+    }
+}
+
+fn unfit(encoder: &str, container: &Container) -> Failure {
+    Failure::Usage(format!("--encoder {encoder}: .{} cannot hold what it makes", container.extensions[0]))
 }
 
 /// The pad that a finished track is linked to.

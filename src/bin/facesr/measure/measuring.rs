@@ -114,7 +114,7 @@ pub fn measure(materials: &Materials<'_>, cuts: &mut Cuts) -> Result<Results, Fa
             ..Given::default()
         };
         let metrics = materials.metrics.iter().copied();
-        measurements.push(Measurement::new(metrics, &given).map_err(fault)?);
+        measurements.push(Measurement::new(metrics, &given).map_err(unavailable)?);
     }
 
     let paths: Vec<_> = std::iter::once(materials.reference)
@@ -212,6 +212,14 @@ fn push(
         measurement.push(&frame.with_faces(&faces))?;
     }
     Ok(())
+}
+
+/// What it means that a meter cannot start: of the user's own network, that it is not there or not one.
+fn unavailable(err: MetricError) -> Failure {
+    match err {
+        MetricError::Infer(err) => Failure::Unavailable(err.to_string()),
+        err => fault(err),
+    }
 }
 
 /// Whose fault it is that a meter failed.
