@@ -617,6 +617,73 @@ fn a_still_picture_becomes_a_still_picture() {
     refused(&film, &folder.path().join("b.png"), &[], 2, &["is a video", ".mp4"]);
 }
 
+/// A JPEG file of 48x32 whose quarters have these greys, with this orientation in its Exif data.
+fn photograph(path: &Path, quarters: [u8; 4], orientation: u8) {
+    let raw = path.with_extension("raw");
+    let grey = |x: usize, y: usize| quarters[2 * (y / 16) + x / 24];
+    let pixels: Vec<u8> =
+        (0..32).flat_map(|y| (0..48).map(move |x| (x, y))).map(|(x, y)| grey(x, y)).collect();
+    std::fs::write(&raw, pixels).unwrap();
+    launch(&format!(
+        "filesrc location={} blocksize=1536 ! rawvideoparse format=gray8 width=48 height=32 ! jpegenc quality=100 \
+         ! filesink location={}",
+        raw.display(),
+        path.display()
+    ));
+    let mut bytes = std::fs::read(path).unwrap();
+    let mut exif = b"\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
+    bytes.splice(2..2, exif);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_photograph_comes_out_upright_whichever_way_it_was_taken() {
+    let folder = folder();
+    let (input, raw) = (folder.path().join("in.jpg"), folder.path().join("out.raw"));
+    let [a, b, c, d] = [30, 90, 150, 220];
+    for (orientation, upright) in [
+        (0, [a, b, c, d]),
+        (1, [a, b, c, d]),
+        (2, [b, a, d, c]),
+        (3, [d, c, b, a]),
+        (4, [c, d, a, b]),
+        (5, [a, c, b, d]),
+        (6, [c, a, d, b]),
+        (7, [d, b, c, a]),
+        (8, [b, d, a, c]),
+        (9, [a, b, c, d]),
+    ] {
+        photograph(&input, [a, b, c, d], orientation);
+        for out in ["out.png", "out.jpg"] {
+            let output = folder.path().join(out);
+            enhanced(&input, &output, &["--overwrite", "--face-mode", "off"]);
+            let (width, height) = read(&output, "decodebin").video().size();
+            let is_turned = (5..=8).contains(&orientation);
+            assert_eq!(
+                (width, height),
+                if is_turned { (64, 96) } else { (96, 64) },
+                "{orientation} to {out}"
+            );
+            launch(&format!(
+                "filesrc location={} ! decodebin ! videoconvert ! video/x-raw,format=RGBA ! filesink location={}",
+                output.display(),
+                raw.display()
+            ));
+            let pixels = std::fs::read(&raw).unwrap();
+            let (width, height) = (width as usize, height as usize);
+            for (quarter, grey) in upright.into_iter().enumerate() {
+                let (x, y) = (width / 4 + quarter % 2 * width / 2, height / 4 + quarter / 2 * height / 2);
+                let found = pixels[4 * (y * width + x)];
+                assert!(
+                    found.abs_diff(grey) <= 6,
+                    "{orientation} to {out}: {found}, not {grey} in {quarter}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_film_that_changes_its_size_is_fitted_to_its_first_frame() {
     let folder = folder();

@@ -154,10 +154,10 @@ fn build(input: &Input, sink: &gst_app::AppSink) -> Result<gst::Pipeline, Failur
     let (decoder, queue) = (make("decodebin")?, queue(PICTURES)?);
     pipeline.add(&decoder).map_err(cannot_join)?;
     let mut chain = vec![queue.clone()];
-    if input.turned {
+    if let Some(turn) = input.turn {
         chain.push(converter()?);
         let flip = make("videoflip")?;
-        flip.set_property_from_str("video-direction", "auto");
+        flip.set_property_from_str("video-direction", turn);
         chain.push(flip);
     }
     chain.push(converter()?);

@@ -11,7 +11,7 @@ use gstreamer_video::VideoInfo;
 use super::missing::Missing;
 use super::parts::{join, make};
 use super::rest::Rest;
-use super::{colour, first_picture};
+use super::{colour, exif, first_picture};
 use crate::failure::{Failure, one_line};
 use crate::interrupt;
 
@@ -23,8 +23,9 @@ pub struct Input {
     pub streams: Vec<Stream>,
     /// The picture as it comes from the decoder.
     pub picture: gst::Caps,
-    /// A tag says that the picture lies on its side or stands on its head.
-    pub turned: bool,
+    /// What turns the picture upright, where a tag says that it lies on its side or stands on its head:
+    /// a direction in the words of videoflip.
+    pub turn: Option<&'static str>,
     /// The coded video says that it uses the full range of values and the
     /// container says otherwise. Readers of MP4 overlook that flag, so the video
     /// is right; to believe the container would stretch its contrast.
@@ -134,7 +135,7 @@ fn watch(path: &Path, pipeline: &gst::Pipeline) -> Result<Input, Failure> {
         path: path.to_owned(),
         streams: Vec::new(),
         picture: gst::Caps::new_empty(),
-        turned: false,
+        turn: None,
         has_wrong_colour: false,
         duration: None,
         has_chapters: false,
@@ -177,9 +178,11 @@ fn watch(path: &Path, pipeline: &gst::Pipeline) -> Result<Input, Failure> {
             gst::MessageView::Application(note) => match note.structure() {
                 Some(note) if note.has_name("first-picture") => {
                     input.picture = note.get("caps").unwrap_or_else(|_| gst::Caps::new_empty());
-                    input.turned = note.get("turned").unwrap_or(false);
                     input.duration = pipeline.query_duration();
                     input.is_still = is_picture_file(&parse);
+                    // Its tag passes videoflip, too.
+                    let is_tagged = note.get("turned").unwrap_or(false);
+                    input.turn = if is_tagged { Some("auto") } else { exif::turn(path) };
                     input.has_wrong_colour =
                         colour::is_full_range(&input.picture) && note.get("limited").unwrap_or(false);
                 }

@@ -5,6 +5,7 @@ mod container;
 mod counts;
 mod deinterlace;
 mod duration;
+mod exif;
 mod first_picture;
 pub mod input;
 pub mod missing;

@@ -271,12 +271,12 @@ impl Graph {
             chain.push(filter(deinterlace::FORMATS)?);
             chain.push(rate.element()?);
         }
-        if input.turned {
+        if let Some(turn) = input.turn {
             // Formats that videoflip does not know are converted, but only for
             // pictures that need turning.
             chain.push(converter()?);
             let flip = make("videoflip")?;
-            flip.set_property_from_str("video-direction", "auto");
+            flip.set_property_from_str("video-direction", turn);
             chain.push(flip);
         }
         chain.push(converter()?);

@@ -131,7 +131,7 @@ mod tests {
             path: PathBuf::from("in.mkv"),
             streams: vec![stream("a", "video/x-h264"), stream("b", caps)],
             picture: gst::Caps::new_empty(),
-            turned: false,
+            turn: None,
             has_wrong_colour: false,
             duration: None,
             has_chapters: false,

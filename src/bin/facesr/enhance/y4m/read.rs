@@ -91,7 +91,7 @@ impl Reader {
             path: if is_standard(path) { self.shown.clone().into() } else { path.to_owned() },
             streams: vec![Stream { id: "picture".into(), caps: caps.clone() }],
             picture: caps,
-            turned: false,
+            turn: None,
             has_wrong_colour: false,
             duration: None,
             has_chapters: false,
