@@ -617,6 +617,57 @@ fn a_still_picture_becomes_a_still_picture() {
     refused(&film, &folder.path().join("b.png"), &[], 2, &["is a video", ".mp4"]);
 }
 
+/// A PNG file of 8x4 pixels alike, without compression. The kinds are 0 grey, 2 colours, 4 and 6 with alpha.
+fn deep_png(path: &Path, kind: u8, pixel: &[u16]) {
+    let mut data = Vec::new();
+    for _ in 0..4 {
+        data.push(0);
+        data.extend((0..8).flat_map(|_| pixel.iter().flat_map(|sample| sample.to_be_bytes())));
+    }
+    let sums = data.iter().fold((1u32, 0u32), |(a, b), byte| {
+        let a = (a + u32::from(*byte)) % 65521;
+        (a, (a + b) % 65521)
+    });
+    let length = data.len() as u16;
+    let mut packed = [&[0x78, 1, 1][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat();
+    packed.extend(data);
+    packed.extend((sums.1 << 16 | sums.0).to_be_bytes());
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (name, data) in
+        [(b"IHDR", vec![0, 0, 0, 8, 0, 0, 0, 4, 16, kind, 0, 0, 0]), (b"IDAT", packed), (b"IEND", vec![])]
+    {
+        let sum = name.iter().chain(&data).fold(!0u32, |sum, byte| {
+            (0..8)
+                .fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg()))
+        });
+        file.extend((data.len() as u32).to_be_bytes());
+        file.extend(name);
+        file.extend(data);
+        file.extend((!sum).to_be_bytes());
+    }
+    std::fs::write(path, file).unwrap();
+}
+
+#[test]
+fn a_picture_of_sixteen_bits_is_kept_noted_or_refused() {
+    let folder = folder();
+    let input = folder.path().join("in.png");
+    let path = |out: &str| folder.path().join(out);
+    let options = ["--overwrite", "--face-mode", "off"];
+    deep_png(&input, 2, &[0x1122, 0x5566, 0x99aa]);
+    refused(&input, &path("a.png"), &options, 3, &["16 bits", "8 bits", "ffmpeg"]);
+    deep_png(&input, 0, &[0x1122]);
+    assert!(!enhanced(&input, &path("a.png"), &options).contains("note"));
+    assert_eq!(read(&path("a.png"), "decodebin").video().text("format"), "GRAY16_BE");
+    assert!(enhanced(&input, &path("a.jpg"), &options).contains("16 bits a sample: .jpg is written with 8"));
+    for (kind, pixel) in [(4, &[0x1122, 0xffff][..]), (6, &[0x1122, 0x5566, 0x99aa, 0xffff])] {
+        deep_png(&input, kind, pixel);
+        let said = enhanced(&input, &path("a.png"), &options);
+        assert!(said.contains("16 bits a sample: .png is written with 8"), "{said}");
+        assert!(said.contains("reads the alpha"), "{said}");
+    }
+}
+
 /// A JPEG file of 48x32 whose quarters have these greys, with this orientation in its Exif data.
 fn photograph(path: &Path, quarters: [u8; 4], orientation: u8) {
     let raw = path.with_extension("raw");

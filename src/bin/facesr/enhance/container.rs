@@ -68,6 +68,9 @@ pub struct Container {
     pub has_chapters: bool,
     /// Whether subtitles may carry markup such as `<i>`.
     pub has_markup: bool,
+    /// Of picture files, bits that a sample of a grey one may have. Those with colours or alpha have 8: the encoders
+    /// take no more.
+    pub grey_depth: u32,
 }
 
 /// Every kind of OUT. To add one: a row.
@@ -86,6 +89,7 @@ pub static CONTAINERS: &[Container] = &[
         has_timescale: true,
         has_chapters: false,
         has_markup: false,
+        grey_depth: 8,
     },
     Container {
         extensions: &["mov"],
@@ -101,6 +105,7 @@ pub static CONTAINERS: &[Container] = &[
         has_timescale: true,
         has_chapters: false,
         has_markup: false,
+        grey_depth: 8,
     },
     Container {
         extensions: &["mkv"],
@@ -116,6 +121,7 @@ pub static CONTAINERS: &[Container] = &[
         has_timescale: false,
         has_chapters: true,
         has_markup: true,
+        grey_depth: 8,
     },
     Container {
         extensions: &["webm"],
@@ -131,6 +137,7 @@ pub static CONTAINERS: &[Container] = &[
         has_timescale: false,
         has_chapters: true,
         has_markup: true,
+        grey_depth: 8,
     },
     Container {
         extensions: &["y4m"],
@@ -146,6 +153,7 @@ pub static CONTAINERS: &[Container] = &[
         has_timescale: false,
         has_chapters: false,
         has_markup: false,
+        grey_depth: 8,
     },
     Container {
         extensions: &["png"],
@@ -161,6 +169,7 @@ pub static CONTAINERS: &[Container] = &[
         has_timescale: false,
         has_chapters: false,
         has_markup: false,
+        grey_depth: 16,
     },
     Container {
         extensions: &["jpg", "jpeg"],
@@ -176,6 +185,7 @@ pub static CONTAINERS: &[Container] = &[
         has_timescale: false,
         has_chapters: false,
         has_markup: false,
+        grey_depth: 8,
     },
 ];
 

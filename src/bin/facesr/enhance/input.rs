@@ -11,7 +11,7 @@ use gstreamer_video::VideoInfo;
 use super::missing::Missing;
 use super::parts::{join, make};
 use super::rest::Rest;
-use super::{colour, exif, first_picture};
+use super::{colour, exif, first_picture, png};
 use crate::failure::{Failure, one_line};
 use crate::interrupt;
 
@@ -125,7 +125,13 @@ fn check_file(path: &Path) -> Result<(), Failure> {
     }
     std::fs::File::open(path)
         .map(drop)
-        .map_err(|err| Failure::Input(format!("{shown}: cannot be read: {err}")))
+        .map_err(|err| Failure::Input(format!("{shown}: cannot be read: {err}")))?;
+    if png::misread(path) == Some(png::Misread::Colours) {
+        return Err(Failure::Input(format!(
+            "{shown}: is a PNG of 16 bits a colour, whose colours GStreamer reads wrongly; make it one of 8 bits, for example with `ffmpeg -i FILE -pix_fmt rgb24 NEW.png`"
+        )));
+    }
+    Ok(())
 }
 
 fn watch(path: &Path, pipeline: &gst::Pipeline) -> Result<Input, Failure> {

@@ -13,6 +13,7 @@ pub mod output;
 pub mod parts;
 mod pipeline;
 mod play;
+mod png;
 mod progress;
 mod rest;
 mod stats;

@@ -1,9 +1,11 @@
 //! Decides what becomes of each stream of IN, before anything runs.
 
 use gstreamer as gst;
+use gstreamer_video::VideoInfo;
 
 use super::container::{Container, Content};
 use super::input::{Input, Stream};
+use super::png;
 use super::text::Text;
 
 /// What becomes of a stream.
@@ -51,6 +53,9 @@ impl Plan {
             } else if container.content == Content::Film {
                 plan.add(number, stream, container);
             }
+        }
+        if input.is_still && container.content == Content::Still {
+            plan.notes.extend(lost_of_still(input, container));
         }
         if input.has_chapters && !container.has_chapters {
             plan.notes.push(format!(
@@ -110,6 +115,25 @@ fn reframed(stream: &Stream) -> (gst::Caps, Option<&'static str>) {
     }
     caps.make_mut().set("stream-format", "raw");
     (caps, Some("aacparse"))
+}
+
+/// What a picture loses on the way into a picture file.
+fn lost_of_still(input: &Input, container: &Container) -> Vec<String> {
+    let mut notes = Vec::new();
+    let is_grey = VideoInfo::from_caps(&input.picture).is_ok_and(|info| info.is_gray());
+    let depth = input.depth();
+    let holds = if is_grey { container.grey_depth } else { 8 };
+    if depth > holds {
+        let kind = if is_grey { "" } else { " of pictures with colours or alpha" };
+        notes.push(format!(
+            "the picture has {depth} bits a sample: {} is written with {holds}{kind}",
+            ending(container)
+        ));
+    }
+    if png::misread(&input.path) == Some(png::Misread::Alpha) {
+        notes.push("GStreamer reads the alpha of PNG files of 16 bits a pixel too far to the right".into());
+    }
+    notes
 }
 
 fn ending(container: &Container) -> String {
