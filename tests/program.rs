@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
 use tempfile::TempDir;
 
 // ---------------------------------------------------------------- the program
@@ -432,6 +433,44 @@ fn every_sound_and_subtitle_track_goes_along_with_its_language() {
         assert!(texts[0].replace("&amp;", "&").contains(first), "{out}: {texts:?}");
         assert!(texts.iter().any(|text| text.contains("bye")), "{out}: {texts:?}");
     }
+}
+
+fn holds(bytes: &[u8], words: &str) -> bool {
+    bytes.windows(words.len()).any(|found| found == words.as_bytes())
+}
+
+#[test]
+fn subtitles_with_styles_keep_them_where_they_can_and_their_words_elsewhere() {
+    let folder = folder();
+    let input = folder.path().join("in.mkv");
+    let styles = "[Script Info]\n[V4+ Styles]\nStyle: Loud,Sans,48\n";
+    let text = "0,0,Loud,,0,0,0,,{\\i1}Well, yes{\\i0}\\Nno";
+    let header: String = styles.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let pipeline = gst::parse::launch(&format!(
+        "videotestsrc num-buffers=25 ! {SMALL} ! {H264} ! queue ! matroskamux name=mux ! filesink location={} \
+         appsrc name=here format=time caps=\"application/x-ass,codec_data=(buffer){header}\" ! queue ! mux.subtitle_%u",
+        input.display()
+    ))
+    .unwrap();
+    let here = pipeline.downcast_ref::<gst::Bin>().unwrap().by_name("here").unwrap();
+    let here = here.downcast::<gst_app::AppSrc>().unwrap();
+    let mut line = gst::Buffer::from_slice(text);
+    let times = line.get_mut().unwrap();
+    times.set_pts(gst::ClockTime::from_mseconds(200));
+    times.set_duration(gst::ClockTime::from_mseconds(400));
+    pipeline.set_state(gst::State::Paused).unwrap();
+    here.push_buffer(line).unwrap();
+    here.end_of_stream().unwrap();
+    finish(&pipeline, "styles");
+    let output = folder.path().join("out.mkv");
+    let said = enhanced(&input, &output, &[]);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let bytes = std::fs::read(&output).unwrap();
+    assert!(holds(&bytes, "S_TEXT/ASS") && holds(&bytes, styles) && holds(&bytes, &text[2..]));
+    let output = folder.path().join("out.mp4");
+    let said = enhanced(&input, &output, &[]);
+    assert!(said.contains("loses its styles"), "{said}");
+    assert_eq!(read(&output, "parsebin").of("text/")[0].texts[0], "Well, yes\nno");
 }
 
 #[test]

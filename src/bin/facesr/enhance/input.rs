@@ -9,7 +9,7 @@ use gstreamer::prelude::*;
 use gstreamer_video::VideoInfo;
 
 use super::missing::Missing;
-use super::parts::{join, make};
+use super::parts::{join, make, parser};
 use super::rest::Rest;
 use super::{colour, exif, first_picture, png};
 use crate::failure::{Failure, one_line};
@@ -207,7 +207,7 @@ fn watch(path: &Path, pipeline: &gst::Pipeline) -> Result<Input, Failure> {
 fn build(path: &Path, pipeline: &gst::Pipeline) -> Result<gst::Element, Failure> {
     let source = make("filesrc")?;
     source.set_property("location", path);
-    let parse = make("parsebin")?;
+    let parse = parser()?;
     join(pipeline, &[&source, &parse])?;
 
     let weak = pipeline.downgrade();

@@ -16,6 +16,21 @@ pub fn make(factory: &str) -> Result<gst::Element, Failure> {
     })
 }
 
+/// Subtitles that carry their styles along.
+const STYLED: [&str; 2] = ["application/x-ass", "application/x-ssa"];
+
+/// What finds the streams of a file. It leaves subtitles with styles as they are, of which it would keep the text alone.
+pub fn parser() -> Result<gst::Element, Failure> {
+    let parser = make("parsebin")?;
+    parser.connect("autoplug-continue", false, |values| {
+        let caps = values.get(2).and_then(|caps| caps.get::<gst::Caps>().ok());
+        let is_styled =
+            caps.is_some_and(|caps| caps.iter().any(|caps| STYLED.contains(&caps.name().as_str())));
+        Some((!is_styled).to_value())
+    });
+    Ok(parser)
+}
+
 /// Puts elements into the pipeline, one behind the other.
 pub fn join(pipeline: &gst::Pipeline, elements: &[&gst::Element]) -> Result<(), Failure> {
     pipeline.add_many(elements).map_err(cannot_join)?;

@@ -19,8 +19,8 @@ use super::counts::Counts;
 use super::deinterlace;
 use super::input::Input;
 use super::parts::{
-    bin, cannot_join, converter, even_size, filter, hold, join, link, make, no_pad, queue, scaler, sink_pad,
-    src_pad,
+    bin, cannot_join, converter, even_size, filter, hold, join, link, make, no_pad, parser, queue, scaler,
+    sink_pad, src_pad,
 };
 use super::streams::{Handling, Plan, Track};
 use super::{Arguments, colour, duration, text, y4m};
@@ -163,7 +163,7 @@ impl Graph {
     ) -> Result<(), Failure> {
         let source = make("filesrc")?;
         source.set_property("location", &input.path);
-        let parse = make("parsebin")?;
+        let parse = parser()?;
         let queue = make("multiqueue")?;
         queue.set_property("max-size-buffers", 0u32);
         queue.set_property("max-size-bytes", QUEUED_BYTES);

@@ -90,6 +90,11 @@ impl Plan {
         } else if container.takes("subtitle_%u", &stream.caps) {
             Ok(("subtitle_%u", Handling::Copy(None)))
         } else if let Some(text) = Text::from(&stream.caps, container.has_markup) {
+            if text.loses_styles() {
+                let end = ending(container);
+                self.notes
+                    .push(format!("stream {number} ({media}) loses its styles: {end} cannot hold them"));
+            }
             Ok(("subtitle_%u", Handling::Text(text)))
         } else {
             Err(dropped(&format!("{} cannot hold it", ending(container))))
@@ -167,7 +172,8 @@ mod tests {
         // Whoever loses or changes a stream says so.
         assert_eq!(
             plan.notes.is_empty(),
-            !matches!(handling, None | Some(Handling::Encode)),
+            !matches!(handling, None | Some(Handling::Encode))
+                && !matches!(handling, Some(Handling::Text(text)) if text.loses_styles()),
             "{:?}",
             plan.notes
         );

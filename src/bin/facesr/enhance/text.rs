@@ -32,6 +32,11 @@ impl Text {
         Some(Text { from, keeps_markup })
     }
 
+    /// Whether styles are lost with it.
+    pub fn loses_styles(self) -> bool {
+        self.from == Dialect::Ass
+    }
+
     /// The text of one subtitle for a muxer that takes plain UTF-8.
     pub fn rewrite(self, text: &str) -> String {
         match self.from {
