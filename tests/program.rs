@@ -124,10 +124,15 @@ fn turn(path: &Path) {
 /// Frames with irregular times: 40 ms apart, but every fifth is 130 ms late.
 const IRREGULAR: fn(u64) -> u64 = |frame| frame * 40 + (frame / 5) * 130;
 
-/// A clip with `times` of its own, in milliseconds.
+/// A clip with irregular times.
 fn irregular(path: &Path, muxer: &str, framerate: &str) {
+    timed(path, muxer, framerate, 30, IRREGULAR);
+}
+
+/// A clip of as many frames with `times` of its own, in milliseconds.
+fn timed(path: &Path, muxer: &str, framerate: &str, frames: u64, times: fn(u64) -> u64) {
     let pipeline = gst::parse::launch(&format!(
-        "videotestsrc num-buffers=30 ! {SMALL},format=I420 ! identity name=here \
+        "videotestsrc num-buffers={frames} ! {SMALL},format=I420 ! identity name=here \
          ! capssetter replace=false caps=video/x-raw,framerate={framerate} ! {H264} ! {muxer} ! filesink location={}",
         path.display()
     ))
@@ -138,8 +143,8 @@ fn irregular(path: &Path, muxer: &str, framerate: &str) {
         let mut frame = frame.lock().unwrap();
         if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data {
             let buffer = buffer.make_mut();
-            buffer.set_pts(gst::ClockTime::from_mseconds(IRREGULAR(*frame)));
-            buffer.set_duration(gst::ClockTime::from_mseconds(IRREGULAR(*frame + 1) - IRREGULAR(*frame)));
+            buffer.set_pts(gst::ClockTime::from_mseconds(times(*frame)));
+            buffer.set_duration(gst::ClockTime::from_mseconds(times(*frame + 1) - times(*frame)));
         }
         *frame += 1;
         gst::PadProbeReturn::Ok
@@ -376,6 +381,23 @@ fn irregular_frame_times_survive_every_container() {
         }
         let output = folder.path().join("lossless.mkv");
         enhanced(&input, &output, &["--overwrite", "--lossless"]);
+        assert_same_times(&input, &output, MILLISECOND);
+    }
+}
+
+#[test]
+fn a_pause_does_not_make_a_film_longer() {
+    let folder = folder();
+    let input = folder.path().join("in.mkv");
+    // The frame before the last three is shown for twenty seconds.
+    timed(&input, "matroskamux", "0/1", 30, |frame| frame * 40 + if frame < 27 { 0 } else { 20_000 });
+    let end = 21_160 * MILLISECOND;
+    let of = |path: &Path| read(path, "parsebin").duration;
+    assert!(of(&input).abs_diff(end) < 100 * MILLISECOND, "the clip lasts {}", of(&input));
+    for out in ["out.mkv", "out.webm", "out.mp4"] {
+        let output = folder.path().join(out);
+        enhanced(&input, &output, &[]);
+        assert!(of(&output).abs_diff(end) < 100 * MILLISECOND, "{out}: {}", of(&output));
         assert_same_times(&input, &output, MILLISECOND);
     }
 }
