@@ -841,6 +841,18 @@ fn interlaced_film_is_refused_until_deinterlaced() {
     assert_eq!(file.video().text("interlace-mode"), "progressive");
     enhanced(&input, &output, &["--deinterlace=fields", "--overwrite"]);
     assert!(read(&output, "decodebin").video().times.len().abs_diff(2 * frames) <= 2);
+    // And as raw pictures.
+    let raw = folder.path().join("out.y4m");
+    for (option, rate, count) in
+        [("--deinterlace", "F25:1", frames), ("--deinterlace=fields", "F50:1", 2 * frames)]
+    {
+        enhanced(&input, &raw, &[option, "--overwrite"]);
+        let bytes = std::fs::read(&raw).unwrap();
+        let header = bytes.split(|byte| *byte == b'\n').next().unwrap();
+        assert!(String::from_utf8_lossy(header).split(' ').any(|word| word == rate), "{option}: {header:?}");
+        let found = bytes.windows(6).filter(|word| word == b"FRAME\n").count();
+        assert!(found.abs_diff(count) <= 2, "{option}: {found} frames");
+    }
 }
 
 // ---------------------------------------------------------------- accounts

@@ -8,7 +8,7 @@ use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
 use gst_video::prelude::*;
-use gstreamer_video::{VideoCapsBuilder, VideoColorRange, VideoInfo, VideoInterlaceMode};
+use gstreamer_video::{VideoCapsBuilder, VideoColorRange, VideoInfo};
 
 use super::{FORMATS, space_of};
 use crate::enhance::counts::Counts;
@@ -47,10 +47,8 @@ const TIMES_LOST: &str = "has one frame rate, and the times of the film do not f
 /// An element that writes what it gets to `target`, which messages call `shown`.
 pub fn element(target: Box<dyn Write + Send>, shown: String, counts: Arc<Counts>) -> gst_app::AppSink {
     let formats = FORMATS.map(|(format, _)| format);
-    let caps = VideoCapsBuilder::new()
-        .format_list(formats)
-        .field("interlace-mode", VideoInterlaceMode::Progressive.to_str())
-        .build();
+    // Fields are refused or made frames of before; asked for frames alone, the element that makes them offers nothing.
+    let caps = VideoCapsBuilder::new().format_list(formats).build();
     let sink = gst_app::AppSink::builder().sync(false).async_(false).max_buffers(2).caps(&caps).build();
     let target = Some(Counted(target, counts));
     let mut writer = Writer { target, encoder: None, shown, frames: 0, start: None, has_warned: false };
