@@ -229,6 +229,37 @@ fn the_object_tells_everything_that_a_program_may_want() {
 }
 
 #[test]
+fn raw_pictures_of_every_depth_are_measured() {
+    let folder = folder();
+    let raw = |name: &str, space: &str, bytes: usize, peak: u16, off: u16| {
+        let path = folder.path().join(name);
+        let mut stream = format!("YUV4MPEG2 W48 H32 F25:1 C{space}\n").into_bytes();
+        for _ in 0..3 {
+            stream.extend(b"FRAME\n");
+            let luma = (0..48 * 32).map(|at| peak / 8 * (2 + at % 5) + off);
+            let chroma = (0..2 * 48 * 32).map(|_| peak / 2);
+            stream.extend(luma.chain(chroma).flat_map(|value| value.to_le_bytes().into_iter().take(bytes)));
+        }
+        std::fs::write(&path, stream).unwrap();
+        path
+    };
+    for (space, bytes, peak) in [("444", 1, 256), ("444p10", 2, 1024), ("444p12", 2, 4096)] {
+        let reference = raw("reference.y4m", space, bytes, peak, 0);
+        // A level of 8 bits brighter, in limited range.
+        let brighter = raw("brighter.y4m", space, bytes, peak, peak / 256);
+        let found = measured(&reference, &reference, &[]);
+        assert_eq!(
+            (&found["frames"], &found["metrics"]["ssim"]["value"]),
+            (&3.into(), &1.0.into()),
+            "{space}"
+        );
+        let found = measured(&reference, &brighter, &["--metrics", "psnr"]);
+        let expected = 20.0 * (255.0_f64 / (255.0 / 219.0)).log10();
+        close(&found["metrics"]["psnr"]["value"], expected, 1.5);
+    }
+}
+
+#[test]
 fn cuts_that_nobody_gave_are_found_in_the_ground_truth() {
     let clips = clips();
     let (cut, out) = (clips.out.with_file_name("cut.mkv"), text(&clips.out));

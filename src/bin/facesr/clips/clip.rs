@@ -3,6 +3,7 @@
 //! ```text
 //! filesrc - parsebin - decodebin - queue - [videoflip] videoconvert - appsink
 //! ```
+//! Raw pictures (YUV4MPEG2) have a source of our own before the queue: GStreamer's reads 8 bits alone.
 //! Frames keep the format that the decoder gives wherever the enhancer knows it, and become RGB by
 //! the same conversion as there, so that nothing is measured that GStreamer's converter did.
 
@@ -21,7 +22,8 @@ use super::Still;
 use crate::enhance::colour;
 use crate::enhance::input::{Input, Stream};
 use crate::enhance::missing::Missing;
-use crate::enhance::parts::{cannot_join, converter, join, link, make, queue, sink_pad};
+use crate::enhance::parts::{cannot_join, converter, join, link, make, queue, sink_pad, src_pad};
+use crate::enhance::y4m;
 use crate::failure::{Failure, one_line};
 use crate::interrupt;
 
@@ -45,10 +47,15 @@ pub struct Clip {
 impl Clip {
     /// Looks at the file and starts to decode it.
     pub fn open(path: &Path) -> Result<Clip, Failure> {
-        let input = Input::open(path)?;
+        // Standard input can be read but once, and clips are read as often as it takes.
+        let frames = if y4m::is_standard(path) { None } else { y4m::read::Reader::open(path)? };
+        let input = match &frames {
+            Some(frames) => frames.input(path)?,
+            None => Input::open(path)?,
+        };
         let sink = gst_app::AppSink::builder().sync(false).max_buffers(PICTURES).caps(&formats()).build();
         sink.set_property("enable-last-sample", false);
-        let pipeline = build(&input, &sink)?;
+        let pipeline = build(&input, frames, &sink)?;
         // A failed start is told in full by the error message that follows it.
         let _ = pipeline.set_state(gst::State::Playing);
         let (missing, reader, size) = (Missing::default(), None, None);
@@ -146,13 +153,13 @@ fn formats() -> gst::Caps {
     gst_video::VideoCapsBuilder::new().format_list(FORMATS.iter().copied()).build()
 }
 
-fn build(input: &Input, sink: &gst_app::AppSink) -> Result<gst::Pipeline, Failure> {
+fn build(
+    input: &Input,
+    frames: Option<y4m::read::Reader>,
+    sink: &gst_app::AppSink,
+) -> Result<gst::Pipeline, Failure> {
     let pipeline = gst::Pipeline::new();
-    let (source, parse) = (make("filesrc")?, make("parsebin")?);
-    source.set_property("location", &input.path);
-    join(&pipeline, &[&source, &parse])?;
-    let (decoder, queue) = (make("decodebin")?, queue(PICTURES)?);
-    pipeline.add(&decoder).map_err(cannot_join)?;
+    let queue = queue(PICTURES)?;
     let mut chain = vec![queue.clone()];
     if let Some(turn) = input.turn {
         chain.push(converter()?);
@@ -163,8 +170,25 @@ fn build(input: &Input, sink: &gst_app::AppSink) -> Result<gst::Pipeline, Failur
     chain.push(converter()?);
     chain.push(sink.clone().upcast());
     join(&pipeline, &chain.iter().collect::<Vec<_>>())?;
-
     let entry = sink_pad(&queue)?;
+    match frames {
+        Some(frames) => {
+            let source = frames.element()?;
+            pipeline.add(&source).map_err(cannot_join)?;
+            link(&src_pad(source.upcast_ref())?, &entry)?;
+        }
+        None => decode(input, &pipeline, entry)?,
+    }
+    Ok(pipeline)
+}
+
+/// The first video of a file, decoded into `entry`.
+fn decode(input: &Input, pipeline: &gst::Pipeline, entry: gst::Pad) -> Result<(), Failure> {
+    let (source, parse) = (make("filesrc")?, make("parsebin")?);
+    source.set_property("location", &input.path);
+    join(pipeline, &[&source, &parse])?;
+    let decoder = make("decodebin")?;
+    pipeline.add(&decoder).map_err(cannot_join)?;
     decoder.connect_pad_added(move |_, pad| {
         // One stream goes in, so one comes out.
         let _ = pad.link(&entry);
@@ -185,7 +209,7 @@ fn build(input: &Input, sink: &gst_app::AppSink) -> Result<gst::Pipeline, Failur
             pad.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Drop);
         }
     });
-    Ok(pipeline)
+    Ok(())
 }
 
 /// Reads frames of one format.

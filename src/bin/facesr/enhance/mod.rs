@@ -19,7 +19,7 @@ mod rest;
 mod stats;
 mod streams;
 mod text;
-mod y4m;
+pub mod y4m;
 
 use std::fs::File;
 use std::io::IsTerminal;
