@@ -1185,6 +1185,26 @@ fn a_film_that_is_cut_off_keeps_what_can_be_read_and_says_so() {
 }
 
 #[test]
+fn pictures_that_are_missing_are_warned_of() {
+    let folder = folder();
+    let (input, output) = (folder.path().join("in.mkv"), folder.path().join("out.mkv"));
+    timed(&input, "matroskamux", "25/1", 30, |frame| frame * 40 + if frame < 15 { 0 } else { 400 });
+    let said = enhanced(&input, &output, &[]);
+    assert!(
+        said.contains("warning") && said.contains("pictures for 0.4 s are missing, from 0.6 s on"),
+        "{said}"
+    );
+    // The sound goes on.
+    launch(&format!(
+        "videotestsrc num-buffers=25 ! {SMALL} ! {H264} ! queue ! matroskamux name=mux ! filesink location={} \
+         audiotestsrc num-buffers=130 samplesperbuffer=1024 ! audio/x-raw,rate=44100 ! avenc_aac ! queue ! mux.",
+        input.display()
+    ));
+    let said = enhanced(&input, &output, &["--overwrite"]);
+    assert!(said.contains("its picture ends at 1.0 s of 3.0 s"), "{said}");
+}
+
+#[test]
 fn an_absent_decoder_is_named_with_its_package() {
     let folder = folder();
     let (input, output) = (folder.path().join("in.mp4"), folder.path().join("out.mp4"));

@@ -1,10 +1,12 @@
 //! What has passed through the pipeline, counted from its streaming threads.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
+
+use super::holes::{Holes, Missing};
 
 /// Plain counters; each is read on its own, so no order between them matters.
 #[derive(Default)]
@@ -19,6 +21,8 @@ pub struct Counts {
     end: AtomicU64,
     /// Bytes written to OUT, where the program does it itself.
     written: AtomicU64,
+    /// The times of the frames that came out.
+    holes: Mutex<Holes>,
 }
 
 impl Counts {
@@ -33,6 +37,9 @@ impl Counts {
             shared.enhanced.fetch_add(1, Ordering::Relaxed);
             if let Some(time) = running_time(pad, buffer.pts()) {
                 shared.position.fetch_max(time.nseconds(), Ordering::Relaxed);
+                if let Ok(mut holes) = shared.holes.lock() {
+                    holes.push(time);
+                }
             }
         });
     }
@@ -71,6 +78,16 @@ impl Counts {
     /// Time of the newest enhanced frame.
     pub fn position(&self) -> gst::ClockTime {
         gst::ClockTime::from_nseconds(self.position.load(Ordering::Relaxed))
+    }
+
+    /// Frames that are missing among those that came out.
+    pub fn missing(&self) -> Option<Missing> {
+        self.holes.lock().ok()?.missing()
+    }
+
+    /// Where the pictures that came out end, if they have a steady rate.
+    pub fn picture_end(&self) -> Option<gst::ClockTime> {
+        self.holes.lock().ok()?.end()
     }
 
     /// Where what could be read of IN ends.

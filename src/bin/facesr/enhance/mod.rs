@@ -7,6 +7,7 @@ mod deinterlace;
 mod duration;
 mod exif;
 mod first_picture;
+mod holes;
 pub mod input;
 pub mod missing;
 pub mod output;

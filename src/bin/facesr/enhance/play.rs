@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_millis(800);
 /// cut off: containers round, and a last packet may be shorter than the rest.
 const TOLERATED_GAP: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
+/// How much sooner than the file the picture may end: sound is often a little longer.
+const TOLERATED_REST: gst::ClockTime = gst::ClockTime::from_mseconds(300);
+
 /// Plays until the end of IN, an error, or Ctrl-C.
 pub fn play(graph: Graph, input: &Input, progress: &mut Progress) -> Result<Summary, Failure> {
     let started = Instant::now();
@@ -42,6 +45,7 @@ fn watch(graph: &Graph, input: &Input, progress: &mut Progress) -> Result<Vec<St
     let mut missing = Missing::default();
     let mut damage: Option<String> = None;
     let mut warnings = Vec::new();
+    let mut complaints = Complaints::default();
     // A failed start is told in full by the error message that follows it.
     let _ = graph.pipeline.set_state(gst::State::Playing);
     loop {
@@ -62,6 +66,7 @@ fn watch(graph: &Graph, input: &Input, progress: &mut Progress) -> Result<Vec<St
             {
                 warnings.push(one_line(warning.error().message()));
             }
+            gst::MessageView::Warning(warning) => complaints.note(graph, warning),
             gst::MessageView::Error(error) => match judge(graph, input, error) {
                 // The rest of a damaged file is lost, but not what came before.
                 Err(Failure::Input(line)) if graph.counts.decoded() > 0 => {
@@ -77,8 +82,51 @@ fn watch(graph: &Graph, input: &Input, progress: &mut Progress) -> Result<Vec<St
         }
     }
     progress.tick(&graph.counts);
+    warnings.extend(complaints.sentence(input));
+    warnings.extend(holes(graph, input));
     warnings.extend(conclude(graph, input, damage)?);
     Ok(warnings)
+}
+
+/// What readers said of damage that they went on from.
+#[derive(Default)]
+struct Complaints {
+    first: Option<String>,
+    count: usize,
+}
+
+impl Complaints {
+    fn note(&mut self, graph: &Graph, warning: &gst::message::Warning) {
+        let is_reader = |source: &gst::Object| {
+            graph.readers.iter().any(|reader| source == reader || source.has_as_ancestor(reader))
+        };
+        let cause = warning.error();
+        let is_damage = cause.matches(gst::StreamError::Decode)
+            || cause.matches(gst::StreamError::Demux)
+            || cause.matches(gst::ResourceError::Read);
+        if is_damage && warning.src().is_some_and(is_reader) {
+            self.first.get_or_insert_with(|| one_line(cause.message()));
+            self.count += 1;
+        }
+    }
+
+    fn sentence(self, input: &Input) -> Option<String> {
+        let times = if self.count == 1 { "once".into() } else { format!("{} times", self.count) };
+        let first = self.first?;
+        Some(format!("{}: may be damaged: its reader complained {times}: {first}", input.path.display()))
+    }
+}
+
+/// Pictures that are missing in the middle.
+fn holes(graph: &Graph, input: &Input) -> Option<String> {
+    let missing = graph.counts.missing()?;
+    let places = if missing.places == 1 { String::new() } else { format!(" in {} places", missing.places) };
+    Some(format!(
+        "{}: may be damaged: pictures for {:.1} s are missing{places}, from {:.1} s on",
+        input.path.display(),
+        seconds(missing.length),
+        seconds(missing.from)
+    ))
 }
 
 /// Whose fault an error is.
@@ -143,13 +191,17 @@ fn conclude(graph: &Graph, input: &Input, damage: Option<String>) -> Result<Opti
             seconds(end)
         )));
     }
-    let announced = input.duration.filter(|_| !input.is_still);
-    Ok(announced.filter(|duration| end + TOLERATED_GAP < *duration).map(|duration| {
-        format!(
+    let Some(announced) = input.duration.filter(|_| !input.is_still) else { return Ok(None) };
+    if end + TOLERATED_GAP < announced {
+        return Ok(Some(format!(
             "{shown}: is cut off: {:.1} s of {:.1} s could be read, {enhanced} frames, and are kept",
             seconds(end),
-            seconds(duration)
-        )
+            seconds(announced)
+        )));
+    }
+    let end = graph.counts.picture_end().filter(|end| *end + TOLERATED_REST < announced);
+    Ok(end.map(|end| {
+        format!("{shown}: its picture ends at {:.1} s of {:.1} s", seconds(end), seconds(announced))
     }))
 }
 
