@@ -1,70 +1,39 @@
-//! How a photograph has to be turned to stand upright, by the Exif data in a JPEG file (Exif 2.32, 4.6.4).
+//! How a photograph has to be turned to stand upright, by the Exif data in a JPEG file.
 //!
 //! Of GStreamer's elements only jpegparse reads them, and that refuses pictures that are cut off, which
 //! the decoder shows as far as they go.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Seek};
 use std::path::Path;
 
-/// Bytes in which the data must lie: a block of them has 64 KiB at most, and little comes before it.
-const LOOKED_THROUGH: u64 = 256 << 10;
-
-/// The number of the field, and of the only type that it has: whole numbers of 16 bits.
-const ORIENTATION: u16 = 0x0112;
-const SHORT: u16 = 3;
+use exif::{In, Reader, Tag};
 
 /// What turns a picture of each orientation upright, from 1 on, in the words of videoflip.
 const TURNS: [Option<&str>; 8] =
     [None, Some("horiz"), Some("180"), Some("vert"), Some("ul-lr"), Some("90r"), Some("ur-ll"), Some("90l")];
 
+/// How a JPEG file begins. GStreamer turns what others hold by itself, or cannot read them.
+const JPEG: &[u8] = &[0xff, 0xd8];
+
 /// What turns the picture in a file upright, where it is a JPEG file that asks for it.
 pub fn turn(path: &Path) -> Option<&'static str> {
-    let mut head = Vec::new();
-    File::open(path).ok()?.take(LOOKED_THROUGH).read_to_end(&mut head).ok()?;
-    let orientation = orientation(exif(&head)?)?;
-    *TURNS.get(usize::from(orientation).checked_sub(1)?)?
+    let orientation = orientation(BufReader::new(File::open(path).ok()?))?;
+    *TURNS.get(usize::try_from(orientation).ok()?.checked_sub(1)?)?
 }
 
-/// The block of Exif data among those before the picture.
-fn exif(file: &[u8]) -> Option<&[u8]> {
-    let mut rest = file.strip_prefix(&[0xff, 0xd8])?;
-    loop {
-        let &[0xff, kind, high, low, ..] = rest else { return None };
-        // The picture itself, or its end.
-        if matches!(kind, 0xda | 0xd9) {
-            return None;
-        }
-        // The length counts itself.
-        let block = rest.get(4..2 + usize::from(u16::from_be_bytes([high, low])))?;
-        if let (0xe1, Some(found)) = (kind, block.strip_prefix(b"Exif\0\0")) {
-            return Some(found);
-        }
-        rest = &rest[4 + block.len()..];
+fn orientation(mut file: impl BufRead + Seek) -> Option<u32> {
+    if !file.fill_buf().ok()?.starts_with(JPEG) {
+        return None;
     }
-}
-
-/// The orientation among the fields of the first directory, which is laid out as in TIFF.
-fn orientation(exif: &[u8]) -> Option<u16> {
-    let is_big = match exif.get(..4)? {
-        b"MM\0*" => true,
-        b"II*\0" => false,
-        _ => return None,
-    };
-    let short = |at: usize| {
-        let bytes = exif.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if is_big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
-    };
-    let start = exif.get(4..8)?.try_into().ok()?;
-    let start = if is_big { u32::from_be_bytes(start) } else { u32::from_le_bytes(start) } as usize;
-    let fields = (0..usize::from(short(start)?)).map(|number| start + 2 + 12 * number);
-    let mut fields = fields.take_while(|field| *field < exif.len());
-    let field = fields.find(|&field| short(field) == Some(ORIENTATION))?;
-    (short(field + 2)? == SHORT).then(|| short(field + 8))?
+    let found = Reader::new().read_from_container(&mut file).ok()?;
+    found.get_field(Tag::Orientation, In::PRIMARY)?.value.get_uint(0)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
     /// The beginning of a JPEG file with two fields, of which the second is the orientation.
@@ -75,23 +44,27 @@ mod tests {
         data.extend(if is_big { b"MM\0*" } else { b"II*\0" });
         data.extend(long(8));
         data.extend(short(2));
-        for (tag, value) in [(0x0100, 77), (ORIENTATION, orientation)] {
-            data.extend([short(tag), short(SHORT)].concat());
+        for (tag, value) in [(0x0100, 77), (0x0112, orientation)] {
+            data.extend([short(tag), short(3)].concat());
             data.extend(long(1));
             data.extend([short(value), short(0)].concat());
         }
+        data.extend(long(0));
         let mut file = b"\xff\xd8\xff\xe0\0\x05JFI\xff\xe1".to_vec();
         file.extend((data.len() as u16 + 2).to_be_bytes());
         file.extend(data);
         file
     }
 
+    fn found(file: &[u8]) -> Option<u32> {
+        orientation(Cursor::new(file))
+    }
+
     #[test]
-    fn the_orientation_is_read_in_either_order_of_bytes() {
+    fn the_orientation_is_read_in_either_order_of_bytes_of_pictures_that_are_cut_off_too() {
         for value in 0..=20 {
             for is_big in [false, true] {
-                let file = head(value, is_big);
-                assert_eq!(exif(&file).and_then(orientation), Some(value), "{value}, {is_big}");
+                assert_eq!(found(&head(value, is_big)), Some(value.into()), "{value}, {is_big}");
             }
         }
     }
@@ -101,18 +74,18 @@ mod tests {
         for is_big in [false, true] {
             let whole = head(6, is_big);
             for length in 0..whole.len() {
-                assert_eq!(exif(&whole[..length]).and_then(orientation), None, "{length}");
+                assert_eq!(found(&whole[..length]), None, "{length}");
             }
             // Whatever a byte becomes, reading comes to an end.
             for at in 0..whole.len() {
                 for value in [0, 1, 0x7f, 0xff] {
                     let mut damaged = whole.clone();
                     damaged[at] = value;
-                    let _ = exif(&damaged).and_then(orientation);
+                    let _ = found(&damaged);
                 }
             }
         }
-        assert_eq!(exif(b"\xff\xd8\xff\xda\0\x02"), None);
-        assert_eq!(exif(b"\x89PNG"), None);
+        assert_eq!(found(b"\xff\xd8\xff\xda\0\x02"), None);
+        assert_eq!(found(b"\x89PNG"), None);
     }
 }
