@@ -211,7 +211,7 @@ pub struct Given {
     pub options: Options,
 }
 
-impl<'a> Given {
+impl Given {
     /// The runtime and a network's file, which [`Metric::start`] has seen to be there.
     pub(super) fn network<'b>(
         &self,
