@@ -8,7 +8,7 @@ const LONG: u64 = 5;
 const LONG_OF: u64 = 2;
 
 /// Of the frames of a steady film, one in so many may be of another length.
-const UNSTEADY: usize = 10;
+const UNSTEADY: usize = 6;
 
 /// Frames from which on it can be told whether a film is steady.
 const FEW: usize = 8;
