@@ -374,7 +374,7 @@ class Image(unittest.TestCase):
                 self.assertTrue({f"{folder}/{name}.rs", f"{folder}/{name}/main.rs"} & files, name)
         included = 0
         for source in (ROOT / "src").rglob("*.rs"):
-            for name in re.findall(r'include_(?:str|bytes)!\("([^"]+)"\)', source.read_text()):
+            for name in re.findall(r'include_(?:str|bytes)!\("([^"]+)"\)', source.read_text(encoding="utf-8")):
                 included += 1
                 self.assertIn(os.path.relpath(source.parent / name, ROOT), files, source)
         self.assertTrue(included)
