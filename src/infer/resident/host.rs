@@ -7,20 +7,24 @@ use rayon::prelude::*;
 
 use crate::image::bands::rows_in_bands;
 use crate::image::planar::{COLOURS, Planar};
-use crate::image::{Sample, Size, View, ViewMut, copy, view_mut};
+use crate::image::{Sample, Size, View, ViewMut, copy, rows};
 use crate::infer::onnx::TensorSample;
 use crate::infer::session::one_line;
 
-/// The colours of a picture into a tensor of its size, by at most so many threads; 0: as many as there are.
-pub(super) fn write_samples<S: TensorSample>(
-    picture: View<'_, S>,
-    to: &mut DynTensor,
-    threads: usize,
-) -> Result<(), String> {
+/// The colours of a picture into a tensor of its size.
+pub(super) fn write_samples<S: TensorSample>(picture: View<'_, S>, to: &mut DynTensor) -> Result<(), String> {
+    let channels = picture.dim().2;
+    let width = picture.dim().1;
     let (_, to) = to.try_extract_tensor_mut::<S>().map_err(|err| one_line(&err))?;
-    let size = Size::of(&picture);
-    let to = view_mut(to, size, COLOURS, COLOURS * size.width).ok_or("the picture has another size")?;
-    copy_by(threads, picture, to);
+    for (from, to) in rows(picture).zip(to.chunks_exact_mut(width * 3)) {
+        match channels {
+            3 => to.copy_from_slice(from),
+            _ => {
+                let pixels = from.chunks_exact(channels).zip(to.chunks_exact_mut(3));
+                pixels.for_each(|(from, to)| to.copy_from_slice(&from[..3]));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -227,7 +227,7 @@ impl<S: TensorSample> Resident<S> {
             return Err(InferError::Cancelled);
         };
         let failed = failed(&self.model, small);
-        host::write_samples(input, &mut stage.input, options.threads).map_err(&failed)?;
+        host::write_samples(input, &mut stage.input).map_err(&failed)?;
         let outputs = [(graph::LEVELS, Target::Device), (graph::FINITE, Target::Number)];
         let inputs = [(graph::INPUT, Source::Host(&stage.input))];
         let to_maps = &mut stage.maps;
@@ -269,11 +269,11 @@ impl<S: TensorSample> Resident<S> {
             let graph = Graph::start_ours(self.runtime, "facesr-take-in", &bytes, &self.options)?;
             self.take_in = Some(graph);
         }
-        let Self { take_in: Some(graph), stop, place, tally, options, .. } = self else {
+        let Self { take_in: Some(graph), stop, place, tally, .. } = self else {
             return Err(InferError::Cancelled);
         };
         let mut taken = graph.host_tensor::<S>(*place, &[1, large.height, large.width, 3])?;
-        host::write_samples(picture, &mut taken, options.threads).map_err(failed(&self.model, large))?;
+        host::write_samples(picture, &mut taken).map_err(failed(&self.model, large))?;
         let inputs = [(graphs::TAKEN, Source::Host(&taken))];
         let [levels] = graph.run((stop, *place, large), &inputs, [(graph::LEVELS, Target::Device)], tally)?;
         Ok(Levels { tensor: levels, maps: None })
