@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import threading
 import time
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Iterable, List, NamedTuple, Optional, Tuple
 
 from gpu_check_prepare import CheckError, Place
 
@@ -170,24 +170,24 @@ class Check:
             self.step(f"blend of {blend[0]}, {blend[3]}, {blend[2]} bits", lambda: self.blend(*blend))
         if any(provider.startswith("tensorrt") for provider in self.usable):
             self.left_out.append("speed on tensorrt: it builds an engine for each network and size, which takes minutes")
+        # First what something is asked of, in case time is not enough for all.
         cells = self.cells()
-        asked = sum(self.bar(size, faces) is not None for size, faces, _, _ in cells)
-        for number, (size, faces, model, provider) in enumerate(cells):
-            if number == asked:
-                self.step(f"{self.plan.soak[1]} frames on {self.usable[0]}", self.soak)
+        self.time(cell for cell in cells if self.bar(*cell[:2]))
+        self.step(f"{self.plan.soak[1]} frames on {self.usable[0]}", self.soak)
+        self.time(cell for cell in cells if not self.bar(*cell[:2]))
+
+    def time(self, cells: Iterable[Tuple[str, int, str, str]]) -> None:
+        for size, faces, model, provider in cells:
             self.step(f"{model} {size}, {faces} faces, {provider}", lambda: self.speed(model, size, faces, provider))
-        if asked == len(cells):
-            self.step(f"{self.plan.soak[1]} frames on {self.usable[0]}", self.soak)
 
     def bar(self, size: str, faces: int) -> Optional[Bar]:
         return next((bar for bar in self.plan.bars if (bar.size, bar.faces) == (size, faces)), None)
 
     def cells(self) -> List[Tuple[str, int, str, str]]:
-        """Size, faces, network and provider of what is timed: first what something is asked of, in case time is not enough for all."""
+        """Size, faces, network and provider of what is timed."""
         providers = [provider for provider in self.usable if not provider.startswith("tensorrt")]
         every = itertools.product(self.plan.faces, self.plan.sizes, reversed(self.plan.models), reversed(providers))
-        cells = [(size, faces, model, provider) for faces, size, model, provider in every]
-        return sorted(cells, key=lambda cell: self.bar(*cell[:2]) is None)
+        return [(size, faces, model, provider) for faces, size, model, provider in every]
 
     def nodes(self, provider: str) -> None:
         """Every node of the upscalers is on the provider."""

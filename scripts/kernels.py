@@ -88,13 +88,9 @@ def assembled(folder: Path, code: str, gpu: str) -> Dict[str, Usage]:
             raise CompileError(f"NVIDIA's assembler cannot be run ({error.strerror}): run `make kernels`") from None
     if done.returncode:
         raise CompileError(f"blend.ptx on {gpu}: {(done.stderr.strip() or 'the assembler gives no reason').replace(file.name, 'blend.ptx')}")
-    pattern = r"entry function '(\w+)'[^']*?(\d+) bytes stack frame, (\d+) bytes spill stores[^']*?Used (\d+) registers"
-    return {name: Usage(int(registers), int(stack) + int(spilled)) for name, stack, spilled, registers in re.findall(pattern, _of_kernels(done.stderr))}
-
-
-def _of_kernels(said: str) -> str:
-    """Without lines that repeat for which GPU a kernel is."""
-    return re.sub(r" for 'sm_\w+'|^.*Function properties for .*\n", "", said, flags=re.M)
+    pattern = r"entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores.*?Used (\d+) registers"
+    found = re.findall(pattern, done.stderr, re.S)
+    return {name: Usage(int(registers), int(stack) + int(spilled)) for name, stack, spilled, registers in found}
 
 
 def main() -> int:

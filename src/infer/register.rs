@@ -18,7 +18,7 @@ use super::session::one_line;
 /// Names the provider to the session, strictly: one that cannot start is an error. Without a
 /// name the runtime would choose devices by a policy of its own.
 pub(super) fn register(
-    runtime: &'static Runtime,
+    runtime: &Runtime,
     builder: SessionBuilder,
     model: &[u8],
     provider: Provider,

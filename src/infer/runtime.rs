@@ -95,6 +95,13 @@ pub fn set_listener(listener: fn(warning: bool, text: &str)) {
     let _ = LISTENER.set(listener);
 }
 
+/// Tells whoever listens of what goes on less well than it should.
+pub(super) fn warn(text: &str) {
+    if let Some(listener) = LISTENER.get() {
+        listener(true, text);
+    }
+}
+
 /// One place where the library may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {

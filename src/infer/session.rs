@@ -97,7 +97,7 @@ pub(super) fn start(
 
 /// As [`start`] for a file in which operators of ours are, too.
 pub(super) fn start_with_ours(
-    runtime: &'static Runtime,
+    runtime: &Runtime,
     path: &Path,
     model: &[u8],
     provider: Provider,
@@ -126,7 +126,7 @@ fn shared(
 }
 
 pub(super) fn start_alone(
-    runtime: &'static Runtime,
+    runtime: &Runtime,
     path: &Path,
     model: &[u8],
     provider: Provider,
@@ -140,7 +140,7 @@ pub(super) fn start_alone(
 
 /// What sessions have in common.
 fn configured(
-    runtime: &'static Runtime,
+    runtime: &Runtime,
     path: &Path,
     provider: Provider,
     options: &Options,
@@ -181,7 +181,7 @@ fn threads_of(provider: Provider, asked: usize, cores: usize) -> usize {
 }
 
 fn commit(
-    runtime: &'static Runtime,
+    runtime: &Runtime,
     builder: SessionBuilder,
     model: &[u8],
     provider: Provider,

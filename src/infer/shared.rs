@@ -12,6 +12,7 @@ use ort::session::Session;
 
 use super::onnx::Options;
 use super::provider::{Choice, Provider};
+use super::runtime;
 
 /// How long one that waits for its turn may be deaf to being stopped.
 const DEAF: Duration = Duration::from_millis(20);
@@ -52,7 +53,12 @@ impl Shared {
         let session = match &self.again {
             // Streams of as many sizes there can be.
             Some(Again { start, most }) if !shape.is_empty() => {
-                sessions.of(shape, most.unwrap_or_else(|| Arc::strong_count(self)), start)
+                let tell = |reason| {
+                    runtime::warn(&format!(
+                        "sizes that change will take long, as no further session can be had: {reason}"
+                    ));
+                };
+                sessions.of(shape, most.unwrap_or_else(|| Arc::strong_count(self)), start, tell)
             }
             _ => sessions.last(),
         };
@@ -86,30 +92,47 @@ pub(super) struct Again {
 
 /// Sessions, each for inputs of one shape: a runtime that plans a run for the shape of its inputs keeps one plan, and makes it anew
 /// for each that follows another. There is always one.
-struct ByShape<T>(Vec<(Vec<usize>, T)>);
+struct ByShape<T> {
+    /// With the shape that each was run on last; the one that was run last is the last.
+    sessions: Vec<(Vec<usize>, T)>,
+    /// Another one could not be had, and is not asked for at every frame.
+    is_full: bool,
+}
 
 impl<T> ByShape<T> {
     fn new(first: T) -> Self {
-        Self(vec![(Vec::new(), first)])
+        Self { sessions: vec![(Vec::new(), first)], is_full: false }
     }
 
     /// The one that was run last.
     fn last(&mut self) -> &mut T {
-        let (_, last) = self.0.last_mut().expect("there is always one");
+        let (_, last) = self.sessions.last_mut().expect("there is always one");
         last
     }
 
-    /// The one for a shape. Where there are as many as there may be, or another cannot be had, it is the one that was run longest ago, which
-    /// takes as long as all did if there were but one.
-    fn of(&mut self, shape: &[usize], most: usize, start: impl Fn() -> Result<T, String>) -> &mut T {
-        let known = |of: &[usize]| self.0.iter().position(|(known, _)| known == of);
+    /// The one for a shape. Where there are as many as there may be, or another cannot be had, which is told, it is the one that was run
+    /// longest ago, which takes as long as all did if there were but one.
+    fn of(
+        &mut self,
+        shape: &[usize],
+        most: usize,
+        start: impl Fn() -> Result<T, String>,
+        tell: impl Fn(String),
+    ) -> &mut T {
+        let known = |of: &[usize]| self.sessions.iter().position(|(known, _)| known == of);
         let found = known(shape).or_else(|| known(&[]));
-        let room = found.is_none() && self.0.len() < most;
-        let (_, session) = match room.then(start) {
-            Some(Ok(started)) => (Vec::new(), started),
-            _ => self.0.remove(found.unwrap_or(0)),
+        let room = found.is_none() && self.sessions.len() < most && !self.is_full;
+        let session = match room.then(start) {
+            Some(Ok(started)) => started,
+            refused => {
+                if let Some(Err(reason)) = refused {
+                    self.is_full = true;
+                    tell(reason);
+                }
+                self.sessions.remove(found.unwrap_or(0)).1
+            }
         };
-        self.0.push((shape.to_vec(), session));
+        self.sessions.push((shape.to_vec(), session));
         self.last()
     }
 }
@@ -273,16 +296,23 @@ mod tests {
             (2, 2, 1),
             (3, 2, 3),
         ] {
-            assert_eq!(*sessions.of(&[shape], most, start), expected, "{shape} of {most}");
+            assert_eq!(*sessions.of(&[shape], most, start, |_| ()), expected, "{shape} of {most}");
             assert_eq!(*sessions.last(), expected);
         }
         let mut only = ByShape::new(0);
         for shape in [1, 2, 1] {
-            assert_eq!(*only.of(&[shape], 1, start), 0);
+            assert_eq!(*only.of(&[shape], 1, start, |_| ()), 0);
         }
+        let (asked, told) = (std::cell::Cell::new(0), std::cell::RefCell::new(Vec::new()));
+        let refuse = || {
+            asked.set(asked.get() + 1);
+            Err("no memory".to_string())
+        };
         for shape in [1, 2, 1, 3] {
-            assert_eq!(*only.of(&[shape], 9, || Err("no memory".into())), 0, "one that cannot be had");
+            let one = only.of(&[shape], 9, refuse, |reason| told.borrow_mut().push(reason));
+            assert_eq!(*one, 0, "one that cannot be had");
         }
+        assert_eq!((asked.get(), told.into_inner()), (1, vec!["no memory".to_string()]), "told once");
     }
 
     #[test]

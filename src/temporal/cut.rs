@@ -113,14 +113,19 @@ impl CutDetector {
         flow.expect("thumbnails are of one size, and large enough");
         warp(&self.before, &self.flow, &mut self.warped);
         let [u, v] = &mut self.details;
-        detail(&self.now, &mut self.sums, u);
-        detail(&self.warped, &mut self.sums, v);
+        detail(&self.now, REACH, &mut self.sums, u);
+        detail(&self.warped, REACH, &mut self.sums, v);
         let area = Area::of(&self.now, &self.before);
         let a = 1.0 - Match::of(u, v, area).correlation() as f32;
-        let mut b = difference(u, v, area, TEXTURED);
+        let mut b = difference(u, v, area);
         if a > self.threshold && b > self.threshold {
             // Grain on something flat is never the same twice. What else there is, is left when it is averaged away.
-            let found = Match::of(&coarse(u), &coarse(v), area);
+            let fine = &mut self.warped;
+            for picture in [&mut *u, &mut *v] {
+                detail(picture, COARSE_REACH, &mut self.sums, fine);
+                *picture -= &*fine;
+            }
+            let found = Match::of(u, v, area);
             let coarsely =
                 if found.is_textured(NEXT_TO_NOTHING) { 1.0 - found.correlation() as f32 } else { 0.0 };
             if coarsely < ALIKE {
@@ -239,27 +244,11 @@ fn products((u, v): (&[f32], &[f32])) -> [f32; 3] {
     sums
 }
 
-/// How different the textured parts are, the middle one of them; nothing where none is, from that mean square on.
-fn difference(u: &Array2<f32>, v: &Array2<f32>, area: Area, least: f64) -> f32 {
+/// How different the textured parts are, the middle one of them; nothing where none is.
+fn difference(u: &Array2<f32>, v: &Array2<f32>, area: Area) -> f32 {
     let matches = area.blocks().map(|block| Match::of(u, v, block));
-    let textured = matches.filter(|found| found.is_textured(least)).map(|found| found.correlation());
+    let textured = matches.filter(|found| found.is_textured(TEXTURED)).map(|found| found.correlation());
     1.0 - middle(textured.collect()).unwrap_or(1.0) as f32
-}
-
-/// A picture whose samples are means of those around; at the edges, of what there is.
-fn coarse(picture: &Array2<f32>) -> Array2<f32> {
-    let along = |picture: ArrayView2<'_, f32>| {
-        let mut to = Array2::zeros(picture.dim());
-        for (row, mut to) in picture.outer_iter().zip(to.outer_iter_mut()) {
-            for (x, to) in to.iter_mut().enumerate() {
-                let around = x.saturating_sub(COARSE_REACH)..(x + COARSE_REACH + 1).min(row.len());
-                *to = row.slice(s![around]).mean().unwrap_or(0.0);
-            }
-        }
-        to
-    };
-    let across: Array2<f32> = along(picture.view());
-    along(across.t()).reversed_axes().as_standard_layout().into_owned()
 }
 
 /// The median; of an even number of values, the mean of the two in the middle.
@@ -291,8 +280,9 @@ fn warp(before: &Array2<f32>, flow: &Flow, to: &mut Array2<f32>) {
 }
 
 dispatched! {
-    /// A picture less its local mean; at the edges, the mean of what there is. `sums` is scratch, whose first row and column are zero.
-    fn detail / detail_plain(picture: &Array2<f32>, sums: &mut Array2<f64>, to: &mut Array2<f32>) {
+    /// A picture less its local mean, of `reach` samples to either side; at the edges, of what there is. `sums` is scratch, whose first row
+    /// and column are zero.
+    fn detail / detail_plain(picture: &Array2<f32>, reach: usize, sums: &mut Array2<f64>, to: &mut Array2<f32>) {
         // Sums over everything above and to the left, doubles so that flat pictures come out flat.
         let sums = sums.as_slice_mut().expect("sums are contiguous");
         for (y, row) in picture.outer_iter().enumerate() {
@@ -305,7 +295,7 @@ dispatched! {
             }
         }
         for ((y, row), mut to) in picture.outer_iter().enumerate().zip(to.outer_iter_mut()) {
-            let (top, bottom) = (y.saturating_sub(REACH), (y + REACH + 1).min(HEIGHT));
+            let (top, bottom) = (y.saturating_sub(reach), (y + reach + 1).min(HEIGHT));
             let [above, below] = [top, bottom].map(|y| &sums[y * (WIDTH + 1)..][..WIDTH + 1]);
             let (row, to) = (row.to_slice(), to.as_slice_mut());
             let (row, to) = row.zip(to).expect("rows of thumbnails are contiguous");
@@ -313,12 +303,12 @@ dispatched! {
                 let sum = below[right] - above[right] - below[left] + above[left];
                 (sum / ((bottom - top) * (right - left)) as f64) as f32
             };
-            // All that is not at an edge has as much to either side, as the compiler sees.
-            for x in REACH..WIDTH - REACH {
-                to[x] = row[x] - mean(x - REACH, x + REACH + 1);
+            // All that is not at an edge has as much to either side.
+            for x in reach..WIDTH - reach {
+                to[x] = row[x] - mean(x - reach, x + reach + 1);
             }
-            for x in (0..REACH).chain(WIDTH - REACH..WIDTH) {
-                to[x] = row[x] - mean(x.saturating_sub(REACH), (x + REACH + 1).min(WIDTH));
+            for x in (0..reach).chain(WIDTH - reach..WIDTH) {
+                to[x] = row[x] - mean(x.saturating_sub(reach), (x + reach + 1).min(WIDTH));
             }
         }
     }
