@@ -13,7 +13,7 @@ PLUGIN_DIR := target/release/plugin
 export FACESR_CACHE_DIR := $(CACHE)
 
 .DELETE_ON_ERROR:
-.PHONY: help system setup models runtime openvino cuda metrics build kernels demo test test-build test-providers test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live bars-reuse bars-openvino profile train-face train-live train-check eval-models doctor clean
+.PHONY: help system setup models runtime openvino cuda metrics build kernels demo test test-build test-providers test-rust test-python lint bench peers bars-flow bars-temporal bars-faces bars-live bars-reuse bars-openvino profile train-face train-live train-restore train-check eval-models doctor clean
 
 help:
 	@echo "make demo    from nothing to an enhanced clip and a before/after picture in demo/"
@@ -31,7 +31,7 @@ help:
 	@echo "make bars-live  live video under a load that comes and goes, and ten streams that share a network"
 	@echo "make lint    formatting, clippy, layering, documentation"
 	@echo "make metrics the network that measures perceptual distance (ST-LPIPS)"
-	@echo "make train-face, train-live  trains the networks of this project, and goes on where it was interrupted"
+	@echo "make train-face, train-live, train-restore  trains the networks of this project, and goes on where it was interrupted"
 	@echo "make train-check  every step of training and export, on made-up pictures"
 	@echo "make eval-models  the networks of this project, side by side with what one would take instead"
 	@echo "make openvino  the optional OpenVINO provider: heavy networks faster on x86-64 processors, more so in bfloat16"
@@ -209,6 +209,10 @@ train-live: system
 	@$(MAKE) --no-print-directory $(TRAIN_VENV)/ready
 	$(TRAIN)/train_live.py $(if $(MEDIA),--media "$(MEDIA)") $(TRAIN_DATA) $(TRAIN_WORK)
 
+train-restore: system
+	@$(MAKE) --no-print-directory $(TRAIN_VENV)/ready
+	$(TRAIN)/train_restore.py $(if $(MEDIA),--media "$(MEDIA)") $(TRAIN_DATA) $(TRAIN_WORK)
+
 train-check: system
 	@$(MAKE) --no-print-directory $(TRAIN_VENV)/ready
 	$(TRAIN)/check.py
@@ -218,6 +222,7 @@ eval-models: setup metrics
 	@$(MAKE) --no-print-directory $(TRAIN_VENV)/ready
 	$(TRAIN)/evaluate_face.py --cache "$(CACHE)" $(TRAIN_DATA) $(TRAIN_WORK)
 	$(TRAIN)/evaluate_live.py --cache "$(CACHE)" $(if $(MEDIA),--media "$(MEDIA)")
+	$(TRAIN)/evaluate_restore.py --cache "$(CACHE)" $(if $(MEDIA),--media "$(MEDIA)")
 
 doctor: build
 	target/release/facesr doctor

@@ -23,7 +23,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 ROOT = Path(__file__).resolve().parents[1]
-NETWORKS = "span-x2,span-x4,facesr-live-x2,animevideo-x2,animevideo-x3,animevideo-x4,realesrgan-x4plus"
+NETWORKS = "span-x2,span-x4,facesr-restore-x2,facesr-live-x2,animevideo-x2,animevideo-x3,animevideo-x4,realesrgan-x4plus"
 LEAST = 50.0
 # The frame of the fetched clip that the demo shows, too.
 FRAME = 40

@@ -308,6 +308,7 @@ fn networks_in_16_bits_give_the_picture_of_32_and_are_not_the_same_network() {
     for file in [
         named("span-x2"),
         named("animevideo-x2"),
+        named("facesr-restore-x2"),
         named("facesr-live-x2"),
         tiny("bilinear-x2"),
         tiny("luma-x2"),

@@ -1,4 +1,4 @@
-"""Whether the recipe is alive: both networks, a few steps on made-up pictures, interrupted, resumed and exported.
+"""Whether the recipe is alive: all networks, a few steps on made-up pictures, interrupted, resumed and exported.
 
     python check.py
 
@@ -17,10 +17,12 @@ from PIL import Image
 
 import train_face
 import train_live
+import train_restore
 from export import export
 from faces import Faces
+from footage import Footage
 from loop import Log, Run, seed_all
-from nets import FaceNet, LiveNet
+from nets import FaceNet, LiveNet, RestoreNet
 from perceptual import SLICES, Features
 from stills import Stills
 
@@ -40,6 +42,7 @@ def main() -> None:
         make_faces(folder / "media" / "faces", 256, 4)
         face(folder)
         live(folder)
+        restore(folder)
     print("the recipe is alive")
 
 
@@ -77,6 +80,16 @@ def live(folder: Path) -> None:
     run.train(samples, train_live.losses, lambda average: "")
     assert run.done and all(weight.isfinite().all() for weight in run.average.state_dict().values())
     export(run.average.eval(), "live", folder / "live.onnx")
+
+
+def restore(folder: Path) -> None:
+    config = tomllib.loads((HERE / "facesr-restore-x2.toml").read_text())
+    stage = {**config["stage"][0], "steps": 2, "batch": 1}
+    samples = Footage(folder / "media", folder / "data", 1, 2)
+    run = Run(RestoreNet(**config["net"]), stage, folder, "restore", print)
+    run.train(samples, train_restore.losses, lambda average: "")
+    assert run.done and all(weight.isfinite().all() for weight in run.average.state_dict().values())
+    export(run.average.eval(), "restore", folder / "restore.onnx")
 
 
 def make_faces(folder: Path, side: int, count: int) -> None:

@@ -109,9 +109,9 @@ def _steps(mild: bool, rng):
         grain = rng.random() < 0.3
         steps.append(lambda small, noise: noisy(small, strength, noise, grain))
     if not mild and rng.random() < 0.08:
-        steps.append(_tape(rng))
+        steps.append(tape(rng))
     if not mild and rng.random() < 0.05:
-        steps.append(_interlaced(rng))
+        steps.append(interlaced(rng))
     if not mild and rng.random() < 0.01:
         steps.append(_halftone(rng))
     for _ in range(2 if rng.random() < 0.15 else 1):
@@ -145,11 +145,10 @@ def jpeg(small: np.ndarray, quality: int) -> np.ndarray:
 
 def video(small: np.ndarray, codec: str, rate: int, motion) -> np.ndarray:
     """The second frame of a video whose first is the picture moved, so that it is predicted."""
-    side = small.shape[0]
-    even = side + side % 2
-    frame = np.pad(small, ((0, even - side), (0, even - side), (0, 0)), mode="edge")
+    height, width = small.shape[:2]
+    frame = np.pad(small, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     coder = av.CodecContext.create(codec, "w")
-    coder.width = coder.height = even
+    coder.height, coder.width = frame.shape[:2]
     coder.pix_fmt, coder.time_base, coder.thread_count = "yuv420p", Fraction(1, 25), 1
     if codec == "libx264":
         coder.options = {"preset": "veryfast", "crf": str(rate), "tune": "zerolatency"}
@@ -160,15 +159,39 @@ def video(small: np.ndarray, codec: str, rate: int, motion) -> np.ndarray:
     reader = av.CodecContext.create("h264" if codec == "libx264" else codec, "r")
     packets = []
     for index, moved in enumerate((np.roll(frame, motion, (0, 1)), frame)):
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(moved), "rgb24")
+        picture = _planes(moved)
         picture.pts = index
         packets += coder.encode(picture)
     packets += coder.encode(None)
     frames = [frame for packet in packets for frame in reader.decode(packet)] + reader.decode(None)
-    return frames[-1].to_ndarray(format="rgb24")[:side, :side]
+    return _picture(frames[-1])[:height, :width]
 
 
-def _tape(rng):
+# BT.601 of limited range: rows are Y, Cb and Cr. The conversions of FFmpeg lose a level each way.
+TO_YUV = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]], np.float32) / 255
+OFFSET = np.array([16, 128, 128], np.float32)
+TO_RGB = np.linalg.inv(TO_YUV).astype(np.float32)
+
+
+def _planes(picture: np.ndarray):
+    """As a frame of 4:2:0."""
+    values = picture.astype(np.float32) @ TO_YUV.T + OFFSET
+    colours = cv2.resize(values[..., 1:], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    planes = [values[..., 0].ravel(), colours[..., 0].ravel(), colours[..., 1].ravel()]
+    stacked = _bytes(np.concatenate(planes)).reshape(-1, picture.shape[1])
+    return av.VideoFrame.from_ndarray(stacked, "yuv420p")
+
+
+def _picture(frame) -> np.ndarray:
+    stacked = frame.to_ndarray().ravel()
+    height, width = frame.height, frame.width
+    luma = stacked[: height * width].reshape(height, width)
+    colours = stacked[height * width :].reshape(2, height // 2, width // 2).transpose(1, 2, 0).astype(np.float32)
+    colours = cv2.resize(np.ascontiguousarray(colours), (width, height), interpolation=cv2.INTER_LINEAR)
+    return _bytes((np.dstack([luma, colours]) - OFFSET) @ TO_RGB.T)
+
+
+def tape(rng):
     """VHS: colours smeared along the lines and shifted, edges that ring."""
     smear, shift, ring = rng.uniform(1.0, 3.0), int(rng.integers(-2, 3)), rng.uniform(0.2, 1.0)
 
@@ -183,7 +206,7 @@ def _tape(rng):
     return step
 
 
-def _interlaced(rng):
+def interlaced(rng):
     """Every second line a little aside, or doubled."""
     shift = int(rng.integers(-2, 3))
 

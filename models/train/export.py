@@ -1,6 +1,6 @@
 """A trained network as an ONNX file: checked against PyTorch, weights halved, described in a sidecar.
 
-    python export.py face|live CHECKPOINT.pt NAME.onnx [--config FILE.toml]
+    python export.py face|live|restore CHECKPOINT.pt NAME.onnx [--config FILE.toml]
 """
 
 import argparse
@@ -17,7 +17,7 @@ import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from nets import FaceNet, LiveNet
+from nets import FaceNet, LiveNet, RestoreNet
 
 HERE = Path(__file__).resolve().parent
 OPSET, IR_VERSION = 17, 8
@@ -35,32 +35,42 @@ FACE = {
     "outputs": {"output": ("-1,3,256,256", "-1.0,1.0")},
 }
 
+# What each kind is: its class, the names of its file and of its configuration.
+KINDS = {"face": (FaceNet, "facesr-face-256"), "live": (LiveNet, "facesr-live-x2"), "restore": (RestoreNet, "facesr-restore-x2")}
 
-def live(layers: int) -> dict:
-    """Of so many convolutions of 3x3, each of which looks a folded pixel farther, two of the picture."""
-    radius = 2 * layers
-    about = {"role": "upscaler", "scale": 2, "multiple": 2, "overlap": radius, "receptive-radius": radius, "memory-per-pixel": 300}
+
+def described(net, kind: str) -> dict:
+    if kind == "face":
+        return FACE
+    if kind == "live":
+        # Convolutions of 3x3, each of which looks a folded pixel farther, two of the picture.
+        radius = 2 * len(net.layers)
+        about = {"multiple": 2, "overlap": radius, "receptive-radius": radius, "memory-per-pixel": 300}
+    else:
+        # What noise there is it tells from afar: see models/README.md.
+        about = {"multiple": net.multiple, "overlap": 80, "memory-per-pixel": 350}
     tensor = ("-1,3,-1,-1", "0.0,1.0")
+    about = {"role": "upscaler", "scale": 2, **about}
     return {"about": about, "inputs": {"input": tensor}, "outputs": {"output": tensor}}
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("kind", choices=("face", "live"))
+    options.add_argument("kind", choices=KINDS)
     options.add_argument("checkpoint", type=Path)
     options.add_argument("onnx", type=Path)
     options.add_argument("--config", type=Path)
     options = options.parse_args()
-    name = {"face": "facesr-face-256", "live": "facesr-live-x2"}[options.kind]
+    build, name = KINDS[options.kind]
     config = tomllib.loads((options.config or HERE / f"{name}.toml").read_text())
-    net = {"face": FaceNet, "live": LiveNet}[options.kind](**config["net"])
+    net = build(**config["net"])
     net.load_state_dict(torch.load(options.checkpoint, weights_only=True)["average"])
     export(net.eval(), options.kind, options.onnx)
 
 
 def export(net, kind: str, path: Path) -> None:
     """Writes the network and its sidecar, and says how far they are from PyTorch."""
-    whole = {"face": _face, "live": _live}[kind](net)
+    whole = _face(net) if kind == "face" else _upscaler(net)
     samples = _samples(kind)
     worst = max(_difference(net, whole, sample) for sample in samples)
     if worst > TOLERANCE:
@@ -71,7 +81,7 @@ def export(net, kind: str, path: Path) -> None:
     half = max(_difference(net, onnx.load_from_string(data), sample) for sample in samples)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    Path(f"{path}.modelinfo").write_text(sidecar(path.stem, live(len(net.layers)) if kind == "live" else FACE, data))
+    Path(f"{path}.modelinfo").write_text(sidecar(path.stem, described(net, kind), data))
     print(f"{path}: {len(data)} bytes, {worst:.1e} from PyTorch, {half:.1e} with weights of 16 bits")
 
 
@@ -81,7 +91,7 @@ def _face(net):
     return _onnx(net, given, ["input", "fidelity"], axes)
 
 
-def _live(net):
+def _upscaler(net):
     axes = {name: {0: "batch", 2: f"{name}_height", 3: f"{name}_width"} for name in ("input", "output")}
     return _onnx(net, (torch.zeros(1, 3, 64, 64),), ["input"], axes)
 
@@ -125,7 +135,7 @@ def _samples(kind: str):
     if kind == "face":
         pictures = noise.uniform(-1, 1, (2, 3, 256, 256)).astype(np.float32)
         return [{"input": pictures, "fidelity": np.array([point], np.float32)} for point in (0.0, 0.4, 1.0)]
-    return [{"input": noise.random((1, 3, *size), np.float32)} for size in ((64, 64), (50, 86))]
+    return [{"input": noise.random((1, 3, *size), np.float32)} for size in ((64, 64), (48, 88))]
 
 
 def _difference(net, model, sample) -> float:

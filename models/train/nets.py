@@ -145,6 +145,47 @@ class LiveNet(nn.Module):
         return F.pixel_shuffle(plain + GAIN * added.repeat(1, 3, 1, 1), 4)
 
 
+class RestoreNet(nn.Module):
+    """Old and compressed video twice as large: a UNet under a pixel-unshuffle of 2.
+
+    output = Catmull-Rom of the input + what the network adds, in all three colours: compression harms colours
+    most. Noise and blocks are told from the picture by what is around them, which the smaller levels see at
+    little cost. Values are 0..1, height and width multiples of `multiple`.
+    """
+
+    FOLD, SCALE = 2, 2
+
+    def __init__(self, widths=(64, 96, 128), down=(1, 2, 3), up=(2, 2)):
+        super().__init__()
+        pairs = list(zip(widths, widths[1:]))
+        self.enter = conv(3 * self.FOLD**2, widths[0])
+        self.enter.padding = (0, 0)  # its border is of the picture's own pixels
+        self.down = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, down))
+        self.smaller = nn.ModuleList(conv(wide, wider, stride=2) for wide, wider in pairs)
+        self.larger = nn.ModuleList(conv(wider, wide * 4, kernel=1) for wide, wider in pairs)
+        self.up = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, up))
+        self.leave = silent(conv(widths[0], 3 * (self.FOLD * self.SCALE) ** 2))
+        self.register_buffer("plain", enlarging())
+
+    @property
+    def multiple(self) -> int:
+        return self.FOLD * 2 ** len(self.smaller)
+
+    def forward(self, picture):
+        folded = F.pixel_unshuffle(F.pad(picture, (2, 2, 2, 2), mode="replicate"), self.FOLD)
+        value, kept = self.enter(folded), []
+        for index, blocks in enumerate(self.down):
+            value = blocks(value)
+            if index < len(self.smaller):
+                kept.append(value)
+                value = self.smaller[index](act(value))
+        for index in reversed(range(len(self.smaller))):
+            value = kept[index] + F.pixel_shuffle(self.larger[index](act(value)), 2)
+            value = self.up[index](value)
+        plain = F.conv2d(folded, self.plain)
+        return F.pixel_shuffle(plain + GAIN * self.leave(act(value)), self.FOLD * self.SCALE)
+
+
 def enlarging(fold: int = 2, scale: int = 2):
     """Catmull-Rom x2 as a convolution of 3x3 between folded pictures, [48, 12, 3, 3]."""
     large, reach = fold * scale, 3 * fold

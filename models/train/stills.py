@@ -45,7 +45,7 @@ class Stills(Dataset):
 
     def __getitem__(self, number: int):
         rng = np.random.default_rng((self.seed, number))
-        large = self._crop(rng)
+        large = self._crop(rng, CROP)
         how = rng.choice([Image.BICUBIC, Image.BOX, Image.LANCZOS, Image.BILINEAR], p=(0.65, 0.15, 0.1, 0.1))
         small = degrade.resized(large, CROP // 2, int(how))
         if rng.random() < 0.2:
@@ -56,16 +56,17 @@ class Stills(Dataset):
         pair = [np.rot90(picture[:, ::-1] if mirrored else picture, turns) for picture in (small, large)]
         return tuple(np.ascontiguousarray(picture.transpose(2, 0, 1)) for picture in pair)
 
-    def _crop(self, rng):
+    def _crop(self, rng, most: int):
         """Of several places the one with the most in it, as skies teach nothing."""
         pictures = self.sets[rng.choice(len(self.sets), p=self.shares)]
         picture = pictures[rng.integers(len(pictures))]
-        best, most = None, -1.0
+        height, width = (min(most, side // 2 * 2) for side in picture.shape[:2])
+        best, busiest = None, -1.0
         for _ in range(rng.integers(1, 4)):
-            top, left = (rng.integers(0, side - CROP + 1) for side in picture.shape[:2])
-            crop = picture[top : top + CROP, left : left + CROP]
-            if crop.std() > most:
-                best, most = crop, crop.std()
+            top, left = (rng.integers(0, side - part + 1) for side, part in zip(picture.shape, (height, width)))
+            crop = picture[top : top + height, left : left + width]
+            if crop.std() > busiest:
+                best, busiest = crop, crop.std()
         return np.ascontiguousarray(best)
 
 

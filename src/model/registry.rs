@@ -20,6 +20,11 @@ pub const UPSCALERS: &[Entry] = &[
     Entry { name: "span-x2", scale: 2, summary: "faithful and fast; keeps compression as it is" },
     Entry { name: "span-x4", scale: 4, summary: "faithful and fast; keeps compression as it is" },
     Entry {
+        name: "facesr-restore-x2",
+        scale: 2,
+        summary: "ours, for old, noisy and compressed footage: clean and calm, a little soft; a third of span-x2's work",
+    },
+    Entry {
         name: "facesr-live-x2",
         scale: 2,
         summary: "ours, for live video on a processor: between bicubic and span-x2, a thirtieth of its work",

@@ -23,14 +23,17 @@ CONTRACTS = {
             "input": ("tensor(float)", [None, 3, None, None]),
             "output": ("tensor(float)", [None, 3, None, None]),
         }
-        for name in ("facesr-live-x2", "facesr-live-x2-int8")
+        for name in ("facesr-live-x2", "facesr-live-x2-int8", "facesr-restore-x2")
     },
 }
 
-ROLES = {"facesr-face-256": "face-restorer", "facesr-live-x2": "upscaler", "facesr-live-x2-int8": "upscaler"}
+ROLES = {"facesr-face-256": "face-restorer", "facesr-live-x2": "upscaler", "facesr-live-x2-int8": "upscaler", "facesr-restore-x2": "upscaler"}
 
 # The upscaler, and the same in whole numbers of 8 bits, whose card is the same.
 ENLARGING = ("facesr-live-x2", "facesr-live-x2-int8")
+
+# The one for old footage, and what the sides of its pictures are multiples of.
+RESTORING, MULTIPLE = "facesr-restore-x2", 8
 
 
 def drawn_face(edge: float = 4.0) -> np.ndarray:
@@ -45,6 +48,15 @@ def drawn_face(edge: float = 4.0) -> np.ndarray:
     dark = spot(120, 96, 6, 12) + spot(120, 160, 6, 12) + spot(186, 128, 5, 26)
     face = [-0.6 + level * skin - 0.7 * dark for level in (1.1, 0.8, 0.6)]
     return np.clip(np.stack(face), -1, 1)[None].astype(np.float32)
+
+
+def waves(length: float = 60, same: bool = False):
+    """Smooth ones, a large picture and the same at half its size, [1, 3, height, width], 0..1; grey if all are the same."""
+    down, across = np.mgrid[:128, :160].astype(np.float32)
+    slopes = (1, 1, 1) if same else (1, 2, 3)
+    colours = [np.sin((down * slope + across * 2) * 2 * np.pi / length) for slope in slopes]
+    large = (0.5 + 0.3 * np.stack(colours))[None].astype(np.float32)
+    return large, large.reshape(1, 3, 64, 2, 80, 2).mean((3, 5))
 
 
 class Trained(unittest.TestCase):
@@ -125,25 +137,53 @@ class Trained(unittest.TestCase):
     def test_video_becomes_twice_as_large_whatever_its_size(self):
         for height, width in ((2, 2), (2, 34), (66, 50), (144, 176)):
             for name in ENLARGING:
-                made = self.enlarge(support.smooth_picture(height, width), name)
-                self.assertEqual(made.shape, (1, 3, 2 * height, 2 * width))
-                self.assertTrue(np.isfinite(made).all())
+                self.check_size(height, width, name)
+        for height, width in ((8, 8), (8, 104), (72, 48), (144, 176)):
+            self.check_size(height, width, RESTORING)
+
+    def check_size(self, height, width, name):
+        made = self.enlarge(support.smooth_picture(height, width), name)
+        self.assertEqual(made.shape, (1, 3, 2 * height, 2 * width))
+        self.assertTrue(np.isfinite(made).all())
 
     def test_an_even_colour_stays_that_colour(self):
         for colour in ((0, 0, 0), (1, 1, 1), (0.2, 0.5, 0.9)):
             picture = np.tile(np.array(colour, np.float32)[None, :, None, None], (1, 1, 40, 48))
-            for name in ENLARGING:
+            for name in (*ENLARGING, RESTORING):
                 made = self.enlarge(picture, name)
                 self.assertLess(np.abs(made - picture[:, :, :1, :1]).max(), 0.03, (colour, name))
 
     def test_a_smooth_picture_reduced_and_enlarged_is_nearer_than_repeated_pixels(self):
-        down, across = np.mgrid[:128, :160].astype(np.float32)
-        waves = [np.sin((down * (colour + 1) + across * 2) * 2 * np.pi / 60) for colour in range(3)]
-        large = (0.5 + 0.3 * np.stack(waves))[None].astype(np.float32)
-        small = large.reshape(1, 3, 64, 2, 80, 2).mean((3, 5))
+        large, small = waves()
         repeated = small.repeat(2, 2).repeat(2, 3)
         for name in ENLARGING:
             self.assertLess(np.abs(self.enlarge(small, name) - large).mean(), 0.5 * np.abs(repeated - large).mean(), name)
+
+    def test_noise_of_old_footage_is_taken_away_the_more_the_stronger_it_is(self):
+        image = support.needed(self, "PIL.Image").Image
+        truth, small = waves(200, same=True)
+        noise, left = np.random.RandomState(3), []
+        for sigma, most in ((4, 0.75), (10, 0.5), (20, 0.4)):
+            grain = noise.randn(1, 1, *small.shape[2:])
+            noisy = (small + sigma / 255 * grain).clip(0, 1).astype(np.float32)
+            plain = [np.asarray(image.fromarray(colour).resize(truth.shape[:1:-1], image.BICUBIC)) for colour in noisy[0]]
+            left.append(self.error(self.enlarge(noisy, RESTORING), truth) / self.error(np.stack(plain)[None], truth))
+            self.assertLess(left[-1], most, sigma)
+        self.assertEqual(left, sorted(left, reverse=True))
+
+    @staticmethod
+    def error(made, truth) -> float:
+        return float(np.sqrt(np.mean((made - truth) ** 2)))
+
+    def test_old_footage_keeps_its_brightness_and_what_is_grey_stays_grey(self):
+        noise = np.random.RandomState(4)
+        for level in (0.1, 0.3, 0.6, 0.9):
+            grain = noise.randn(1, 1, 96, 96).repeat(3, 1)
+            picture = np.clip(level + 0.03 * grain, 0, 1).astype(np.float32)
+            made = self.enlarge(picture, RESTORING)
+            self.assertLess(abs(made.mean() - picture.mean()), 1 / 255, level)
+            self.assertLess(np.abs(made - made.mean(1, keepdims=True)).mean(), 1 / 255, level)
+            self.assertLess(made[..., 16:-16, 16:-16].std(), 0.6 * picture.std(), level)
 
     def test_in_8_bits_the_upscaler_is_within_a_grey_level_on_average(self):
         picture = support.smooth_picture(90, 120)

@@ -50,7 +50,7 @@ use flying::{Arrived, MOST_IN_FLIGHT};
 pub struct FaceSr {
     #[property(name = "model", type = PathBuf, member = model, get, set,
         nick = "Model",
-        blurb = "Upscaling network: a name (auto, span-x2, span-x4, realesrgan-x4plus, animevideo-x2, animevideo-x3, animevideo-x4, facesr-live-x2, facesr-live-x2-int8) or the path of an ONNX file; auto chooses by the enlargement, and facesr-live-x2-int8 where live video is too much for the processor",
+        blurb = "Upscaling network: a name (auto, span-x2, span-x4, facesr-restore-x2, realesrgan-x4plus, animevideo-x2, animevideo-x3, animevideo-x4, facesr-live-x2, facesr-live-x2-int8) or the path of an ONNX file; auto chooses by the enlargement, and facesr-live-x2-int8 where live video is too much for the processor",
         builder().default_value(Some(registry::AUTO)).mutable_ready())]
     #[property(name = "scale", type = f64, member = scale, get, set,
         nick = "Scale", blurb = "Enlargement factor, in part by a second pass or a resize where the network's own differs; 0: the size that downstream asks for, else the network's factor; 1 without a model: pass through",
