@@ -111,7 +111,7 @@ def _steps(mild: bool, rng):
     if not mild and rng.random() < 0.08:
         steps.append(tape(rng))
     if not mild and rng.random() < 0.05:
-        steps.append(interlaced(rng))
+        steps.append(_interlaced(rng))
     if not mild and rng.random() < 0.01:
         steps.append(_halftone(rng))
     for _ in range(2 if rng.random() < 0.15 else 1):
@@ -206,7 +206,7 @@ def tape(rng):
     return step
 
 
-def interlaced(rng):
+def _interlaced(rng):
     """Every second line a little aside, or doubled."""
     shift = int(rng.integers(-2, 3))
 

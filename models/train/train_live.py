@@ -22,27 +22,31 @@ HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    train(__doc__, "live", Stills, LiveNet, losses, lambda media: [Glance(media)])
+
+
+def train(about: str, kind: str, samples, net, losses, glances) -> None:
+    """Trains an upscaler: what it learns from and the class of the network are given, and what is looked at now and then."""
+    options = argparse.ArgumentParser(description=about.splitlines()[0])
     shared = HERE.parents[2] / "shared"
-    options.add_argument("--config", type=Path, default=HERE / "facesr-live-x2.toml")
+    options.add_argument("--config", type=Path, default=HERE / f"facesr-{kind}-x2.toml")
     options.add_argument("--media", type=Path, default=shared / "media")
     options.add_argument("--data", type=Path, default=shared / "faces_train")
-    options.add_argument("--work", type=Path, default=HERE.parents[1] / "build" / "train" / "live")
+    options.add_argument("--work", type=Path, default=HERE.parents[1] / "build" / "train" / kind)
     options = options.parse_args()
     config = tomllib.loads(options.config.read_text())
     log = Log(options.work)
     torch.set_num_threads(1)
     seed_all(config["seed"])
     (stage,) = config["stage"]
-    samples = Stills(options.media, options.data, config["seed"], stage["steps"] * stage["batch"])
+    samples = samples(options.media, options.data, config["seed"], stage["steps"] * stage["batch"])
     log("stills: {} frames, {} photographs, {} packaged pictures, {} faces".format(*map(len, samples.sets)))
-    net = LiveNet(**config["net"]).to(memory_format=torch.channels_last)
-    run = Run(net, stage, options.work, stage["name"], log)
-    glance = Glance(options.media)
-    log(f"{sum(weight.numel() for weight in run.trained)} weights; bicubic {glance.plain:.2f}")
+    run = Run(net(**config["net"]).to(memory_format=torch.channels_last), stage, options.work, stage["name"], log)
+    glances = glances(options.media)
+    log(f"{sum(weight.numel() for weight in run.trained)} weights; bicubic " + " ".join(f"{glance.plain:.2f}" for glance in glances))
 
     if not run.done:
-        run.train(samples, losses, lambda average: f"Set5 {glance(average):+.2f}")
+        run.train(samples, losses, lambda average: "Set5 " + " ".join(f"{glance(average):+.2f}" for glance in glances))
 
 
 def losses(net, small, large):

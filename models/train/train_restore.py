@@ -5,44 +5,23 @@
 Goes on from its checkpoint in the work folder. `export.py restore` makes the ONNX file of it.
 """
 
-import argparse
-import tomllib
-from pathlib import Path
-
 import numpy as np
 import torch
 
 from footage import Footage, harmed
-from loop import Log, Run, seed_all
 from losses import charbonnier
 from nets import RestoreNet
-from train_live import Glance
-
-HERE = Path(__file__).resolve().parent
+from train_live import Glance, train
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    shared = HERE.parents[2] / "shared"
-    options.add_argument("--config", type=Path, default=HERE / "facesr-restore-x2.toml")
-    options.add_argument("--media", type=Path, default=shared / "media")
-    options.add_argument("--data", type=Path, default=shared / "faces_train")
-    options.add_argument("--work", type=Path, default=HERE.parents[1] / "build" / "train" / "restore")
-    options = options.parse_args()
-    config = tomllib.loads(options.config.read_text())
-    log = Log(options.work)
-    torch.set_num_threads(1)
-    seed_all(config["seed"])
-    (stage,) = config["stage"]
-    samples = Footage(options.media, options.data, config["seed"], stage["steps"] * stage["batch"])
-    log("stills: {} frames, {} photographs, {} packaged pictures, {} faces".format(*map(len, samples.sets)))
-    net = RestoreNet(**config["net"]).to(memory_format=torch.channels_last)
-    run = Run(net, stage, options.work, stage["name"], log)
-    glances = [Glance(options.media, net.multiple, harm) for harm in (lambda small: small, *map(some_harm, range(3)))]
-    log(f"{sum(weight.numel() for weight in run.trained)} weights; bicubic " + " ".join(f"{glance.plain:.2f}" for glance in glances))
+    train(__doc__, "restore", Footage, RestoreNet, losses, glances)
 
-    if not run.done:
-        run.train(samples, losses, lambda average: "Set5 " + " ".join(f"{glance(average):+.2f}" for glance in glances))
+
+def glances(media):
+    """At good pictures, and at three harms."""
+    harms = (lambda small: small, *map(some_harm, range(3)))
+    return [Glance(media, RestoreNet().multiple, harm) for harm in harms]
 
 
 def some_harm(number: int):
