@@ -10,7 +10,8 @@ use gstreamer_video as gst_video;
 use gst::prelude::*;
 use gst_base::prelude::*;
 
-use super::{FaceSr, unmapped};
+use super::FaceSr;
+use super::frames::unmapped;
 use crate::enhance::Effort;
 use crate::plugin::CAT;
 use crate::plugin::element::flight::{Flight, Rest};
