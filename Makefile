@@ -211,7 +211,8 @@ train-live: system
 
 train-restore: system
 	@$(MAKE) --no-print-directory $(TRAIN_VENV)/ready
-	$(TRAIN)/train_restore.py $(if $(MEDIA),--media "$(MEDIA)") $(TRAIN_DATA) $(TRAIN_WORK)
+	$(TRAIN)/landscapes.py "$(CACHE)/landscapes"
+	$(TRAIN)/train_restore.py --cache "$(CACHE)" $(if $(MEDIA),--media "$(MEDIA)") $(TRAIN_DATA) $(TRAIN_WORK)
 
 train-check: system
 	@$(MAKE) --no-print-directory $(TRAIN_VENV)/ready

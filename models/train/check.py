@@ -15,6 +15,7 @@ import onnxruntime
 import torch
 from PIL import Image
 
+import landscapes
 import train_face
 import train_live
 import train_restore
@@ -43,6 +44,7 @@ def main() -> None:
         face(folder)
         live(folder)
         restore(folder)
+        free_landscapes(folder / "tree")
     print("the recipe is alive")
 
 
@@ -85,11 +87,25 @@ def live(folder: Path) -> None:
 def restore(folder: Path) -> None:
     config = tomllib.loads((HERE / "facesr-restore-x2.toml").read_text())
     stage = {**config["stage"][0], "steps": 2, "batch": 1}
-    samples = Footage(folder / "media", folder / "data", 1, 2)
+    samples = Footage(folder / "media", folder / "data", folder / "media" / "faces", 1, 2)
     run = Run(RestoreNet(**config["net"]), stage, folder, "restore", print)
     run.train(samples, train_restore.losses, lambda average: "")
     assert run.done and all(weight.isfinite().all() for weight in run.average.state_dict().values())
     export(run.average.eval(), "restore", folder / "restore.onnx")
+
+
+def free_landscapes(tree: Path) -> None:
+    """Of a package, those that nobody has rights to; of paragraphs about one file the last one counts."""
+    about, pictures = tree / "usr/share/doc/game/copyright", tree / "usr/share/game/images/land"
+    about.parent.mkdir(parents=True)
+    pictures.mkdir(parents=True)
+    for name in ("beach0.jpg", "beach0@2x.jpg", "city1.jpg", "dune.jpg"):
+        (pictures / name).touch()
+    head = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
+    rows = [("*", "GPL-3+"), ("images/land/*", "public-domain"), ("images/land/city*", "CC-BY-SA-4.0")]
+    about.write_text(head + "".join(f"\nFiles: {files}\nCopyright: Somebody\nLicense: {terms}\n Words.\n" for files, terms in rows))
+    kept = [picture.name for picture in landscapes.free(tree)]
+    assert kept == ["beach0.jpg", "beach0@2x.jpg", "dune.jpg"], kept
 
 
 def make_faces(folder: Path, side: int, count: int) -> None:

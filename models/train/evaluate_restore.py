@@ -3,7 +3,7 @@
     python evaluate_restore.py [--network FILE.onnx] [--media DIR] [--others NAME,NAME]
 
 The clips are ground truths reduced by 2 and given noise, the marks of an archive, or strong compression;
-"clean" is reduced and nothing else. PSNR is of luma (BT.601), LP is ST-LPIPS (AlexNet), of fewer frames;
+"clean" is reduced and nothing else, "raw" has noise of each colour of its own, as from a sensor, of 12 levels. PSNR is of luma (BT.601), LP is ST-LPIPS (AlexNet), of fewer frames;
 a network of a factor of 4 has its picture reduced. Speed is as in `evaluate_live.py`.
 """
 
@@ -14,6 +14,7 @@ import av
 import numpy as np
 from PIL import Image
 
+import degrade
 from evaluate_face import open_session
 from evaluate_live import near, set5, speed
 
@@ -25,7 +26,13 @@ FIRST, APART, FRAMES = 5, 12, 5
 # Sides of a picture that the networks get are multiples of this.
 MULTIPLE = 8
 
-HARMS = ("clean", "comp", "noise", "arch")
+HARMS = ("clean", "raw", "comp", "noise", "arch")
+
+# Pixels at the edges of a frame that are not compared with the same ones moved: they see less.
+EDGE = 24
+
+# Standard deviation of the noise of "raw".
+RAW = 12
 
 
 def main() -> None:
@@ -41,6 +48,7 @@ def main() -> None:
         sessions[name] = open_session(options.cache / "models" / f"{name}.onnx", options.threads)
     distance = open_session(options.cache / "models" / "stlpips-alex.onnx", options.threads)
     gains = quality(sessions, distance, options.media)
+    unmoved(sessions, options.media)
     if "span-x2" in sessions:
         speed({"span": sessions["span-x2"], "restore": sessions["restore"]})
     print()
@@ -63,6 +71,32 @@ def quality(sessions: dict, distance, media: Path) -> dict:
     return gains
 
 
+def unmoved(sessions: dict, media: Path) -> None:
+    """How much depends on where a pixel lies in a fold: a frame and the same moved by a pixel, in levels of 255."""
+    print(f"{'moved by a pixel':16} " + " ".join(f"{name:>18}" for name in sessions) + "  mean, largest of 99.9 %")
+    for path in sorted((media / "pairs").glob("*.gt.mkv")):
+        frame, figures = next(some(path)), []
+        for session in sessions.values():
+            apart = differences(session, frame)
+            figures.append(f"{apart.mean():11.2f}, {np.percentile(apart, 99.9):5.1f}")
+        print(f"{path.name.removesuffix('.gt.mkv'):16} " + " ".join(figures), flush=True)
+
+
+def differences(session, frame):
+    height, width = ((side - 1) // MULTIPLE * MULTIPLE for side in frame.shape[:2])
+    apart, whole = [], None
+    for down, across in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        made = enlarged(session, frame[down : down + height, across : across + width]).astype(int)
+        factor = made.shape[0] // height
+        if whole is None:
+            whole = made
+            continue
+        same = made[: (height - down) * factor, : (width - across) * factor], whole[down * factor :, across * factor :]
+        edge = EDGE * factor
+        apart.append(np.abs(same[0] - same[1])[edge:-edge, edge:-edge].ravel())
+    return np.concatenate(apart)
+
+
 def clips(media: Path):
     """Name, harm, and pairs of a small picture and the truth."""
     yield "Set5", "clean", [(reduced(fitting(truth)), fitting(truth)) for truth in set5(media)]
@@ -70,7 +104,9 @@ def clips(media: Path):
         name = path.name.removesuffix(".gt.mkv")
         truths = [fitting(truth) for truth in some(path)]
         yield name, "clean", [(reduced(truth), truth) for truth in truths]
-        for harm in HARMS[1:]:
+        rng = np.random.default_rng(1)
+        yield name, "raw", [(degrade.noisy(reduced(truth), RAW, rng), truth) for truth in truths]
+        for harm in HARMS[2:]:
             harmed = path.with_name(f"{name}.{harm}.x2.mkv")
             if harmed.exists():
                 smalls = (small[: truth.shape[0] // 2, : truth.shape[1] // 2] for small, truth in zip(some(harmed), truths))

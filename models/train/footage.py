@@ -1,11 +1,19 @@
 """Pictures to learn restoring from: the stills, reduced, and harmed as old and compressed video harms them."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from PIL import Image
 
 import degrade
 from stills import Stills
+
+# How often a sample is of each kind.
+SHARES = {"frames": 0.2, "photographs": 0.1, "packaged pictures": 0.2, "faces": 0.15, "landscapes": 0.35}
+
+# The share that is left of a landscape's side: enough to hide how it was compressed.
+LANDSCAPE = 0.7
 
 # Side of what is harmed as a whole (a coder wants to see more than a crop), of the crops that are cut out
 # of it, which the network sees, and how many these are.
@@ -17,9 +25,17 @@ MILD = 0.3
 # How often it is without colour.
 GREY = 0.15
 
+# What red, green and blue count for in brightness (BT.601).
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
 
 class Footage(Stills):
     """Sample number n is always the same: CROPS small pictures and the large ones, uint8."""
+
+    def __init__(self, media: Path, faces: Path, landscapes: Path, seed: int, count: int):
+        super().__init__(media, faces, seed, count)
+        self.sets["landscapes"] = list(_landscapes(landscapes))
+        self._share(SHARES)
 
     def __getitem__(self, number: int):
         rng = np.random.default_rng((self.seed, number))
@@ -50,6 +66,12 @@ class Footage(Stills):
         return np.ascontiguousarray(picture)
 
 
+def _landscapes(folder: Path):
+    for path in sorted(folder.glob("*.[jp][pn]g")):
+        picture = Image.open(path).convert("RGB")
+        yield np.asarray(picture.resize([round(side * LANDSCAPE) for side in picture.size], Image.LANCZOS))
+
+
 def _grey(picture):
     return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).convert("L").convert("RGB"))
 
@@ -64,8 +86,8 @@ def harmed(small: np.ndarray, rng) -> np.ndarray:
         elif rng.random() < 0.4:
             small = _coded(small, rng.integers(16, 24), rng)
         return small
-    if rng.random() < 0.25:
-        small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.3, 1.0))
+    if rng.random() < 0.3:
+        small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.3, 1.3))
     if rng.random() < 0.75:
         small = _noisy(small, min(45.0, rng.gamma(2.0, 5.0)), rng)
     if rng.random() < 0.08:
@@ -79,13 +101,18 @@ def harmed(small: np.ndarray, rng) -> np.ndarray:
 
 
 def _noisy(small: np.ndarray, sigma: float, rng) -> np.ndarray:
-    """From fine noise of each colour to soft grain of all alike."""
-    shared = rng.random() if rng.random() < 0.7 else 1.0
+    """From fine noise of each colour of its own to soft grain of all alike, and patches of colour, as tape has them."""
+    shared = rng.choice([0.0, 1.0, rng.random()], p=(0.25, 0.35, 0.4))
     grey, colours = (rng.standard_normal((*small.shape[:2], count), np.float32) for count in (1, 3))
     noise = shared**0.5 * grey + (1 - shared) ** 0.5 * colours
     if rng.random() < 0.5:
         noise = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.4, 1.0))
-    return np.clip(np.round(small + sigma / noise.std() * noise), 0, 255).astype(np.uint8)
+    noise *= sigma / noise.std()
+    if rng.random() < 0.15:
+        patches = cv2.GaussianBlur(rng.standard_normal(small.shape, np.float32), (0, 0), rng.uniform(0.5, 1.5))
+        patches -= (patches @ LUMA)[..., None]  # of the same brightness
+        noise += min(12.0, rng.gamma(2.0, 3.0)) / patches.std() * patches
+    return np.clip(np.round(small + noise), 0, 255).astype(np.uint8)
 
 
 def _coded(small: np.ndarray, rate, rng) -> np.ndarray:

@@ -22,8 +22,8 @@ FRAMES = 24
 # Side that is left of a large photograph, and of a frame: enough to hide how it was compressed.
 PHOTOGRAPH, FRAME = 900, 0.5
 
-# How often a sample is of a frame, a photograph, a packaged picture, a face.
-SHARES = (0.35, 0.15, 0.3, 0.2)
+# How often a sample is of each kind.
+SHARES = {"frames": 0.35, "photographs": 0.15, "packaged pictures": 0.3, "faces": 0.2}
 
 # Crop of the large picture; the network sees half of it.
 CROP = 112
@@ -33,12 +33,23 @@ class Stills(Dataset):
     """Sample number n is always the same: a small picture and the large one, uint8."""
 
     def __init__(self, media: Path, faces: Path, seed: int, count: int):
-        faces = sorted(faces.glob("sfhq_*.webp"))
-        self.sets = [_frames(media / "videos"), _photographs(media / "faces"), _packaged(), map(_read, faces)]
-        self.sets = [list(pictures) for pictures in self.sets]
+        self.sets = {
+            "frames": list(_frames(media / "videos")),
+            "photographs": list(_photographs(media / "faces")),
+            "packaged pictures": list(_packaged()),
+            "faces": list(map(_read, sorted(faces.glob("sfhq_*.webp")))),
+        }
         self.seed, self.count = seed, count
-        shares = np.array(SHARES) * [len(pictures) > 0 for pictures in self.sets]
-        self.shares = shares / shares.sum()
+        self._share(SHARES)
+
+    def __str__(self):
+        return ", ".join(f"{len(pictures)} {name}" for name, pictures in self.sets.items())
+
+    def _share(self, shares: dict) -> None:
+        """Of the kinds of which there are any."""
+        self.names = [name for name, pictures in self.sets.items() if pictures]
+        self.shares = np.array([shares[name] for name in self.names])
+        self.shares /= self.shares.sum()
 
     def __len__(self):
         return self.count
@@ -58,7 +69,7 @@ class Stills(Dataset):
 
     def _crop(self, rng, most: int):
         """Of several places the one with the most in it, as skies teach nothing."""
-        pictures = self.sets[rng.choice(len(self.sets), p=self.shares)]
+        pictures = self.sets[self.names[rng.choice(len(self.names), p=self.shares)]]
         picture = pictures[rng.integers(len(pictures))]
         height, width = (min(most, side // 2 * 2) for side in picture.shape[:2])
         best, busiest = None, -1.0

@@ -22,7 +22,10 @@ HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    train(__doc__, "live", Stills, LiveNet, losses, lambda media: [Glance(media)])
+    def samples(options, *which):
+        return Stills(options.media, options.data, *which)
+
+    train(__doc__, "live", samples, LiveNet, losses, lambda media: [Glance(media)])
 
 
 def train(about: str, kind: str, samples, net, losses, glances) -> None:
@@ -32,6 +35,7 @@ def train(about: str, kind: str, samples, net, losses, glances) -> None:
     options.add_argument("--config", type=Path, default=HERE / f"facesr-{kind}-x2.toml")
     options.add_argument("--media", type=Path, default=shared / "media")
     options.add_argument("--data", type=Path, default=shared / "faces_train")
+    options.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "facesr")
     options.add_argument("--work", type=Path, default=HERE.parents[1] / "build" / "train" / kind)
     options = options.parse_args()
     config = tomllib.loads(options.config.read_text())
@@ -39,8 +43,8 @@ def train(about: str, kind: str, samples, net, losses, glances) -> None:
     torch.set_num_threads(1)
     seed_all(config["seed"])
     (stage,) = config["stage"]
-    samples = samples(options.media, options.data, config["seed"], stage["steps"] * stage["batch"])
-    log("stills: {} frames, {} photographs, {} packaged pictures, {} faces".format(*map(len, samples.sets)))
+    samples = samples(options, config["seed"], stage["steps"] * stage["batch"])
+    log(f"stills: {samples}")
     run = Run(net(**config["net"]).to(memory_format=torch.channels_last), stage, options.work, stage["name"], log)
     glances = glances(options.media)
     log(f"{sum(weight.numel() for weight in run.trained)} weights; bicubic " + " ".join(f"{glance.plain:.2f}" for glance in glances))

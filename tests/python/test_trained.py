@@ -35,6 +35,9 @@ ENLARGING = ("facesr-live-x2", "facesr-live-x2-int8")
 # The one for old footage, and what the sides of its pictures are multiples of.
 RESTORING, MULTIPLE = "facesr-restore-x2", 8
 
+# Levels by which all but a hundredth of its pixels may change when the picture is moved by one.
+MOVED = 10
+
 
 def drawn_face(edge: float = 4.0) -> np.ndarray:
     """A head with eyes and a mouth, whose edges are so many pixels soft, [1, 3, 256, 256], -1..1."""
@@ -57,6 +60,17 @@ def waves(length: float = 60, same: bool = False):
     colours = [np.sin((down * slope + across * 2) * 2 * np.pi / length) for slope in slopes]
     large = (0.5 + 0.3 * np.stack(colours))[None].astype(np.float32)
     return large, large.reshape(1, 3, 64, 2, 80, 2).mean((3, 5))
+
+
+def bars(height: int, width: int, soft: float) -> np.ndarray:
+    """Bars of four directions, whose edges are about so many pixels soft, [1, 3, height, width], 0..1."""
+    down, across = np.mgrid[:height, :width].astype(np.float32)
+    picture = np.zeros((height, width), np.float32)
+    for number, (length, turn) in enumerate(((9, 0.1), (11, 1.4), (14, 0.7), (10, 2.4))):
+        wave = np.sin((across * np.cos(turn) + down * np.sin(turn)) * 2 * np.pi / length)
+        quarter = np.s_[number // 2 * height // 2 :, number % 2 * width // 2 :]
+        picture[quarter] = (1 / (1 + np.exp(-wave * length / soft / 2)))[quarter]
+    return np.stack([0.2 + 0.6 * picture] * 3)[None]
 
 
 class Trained(unittest.TestCase):
@@ -160,16 +174,30 @@ class Trained(unittest.TestCase):
             self.assertLess(np.abs(self.enlarge(small, name) - large).mean(), 0.5 * np.abs(repeated - large).mean(), name)
 
     def test_noise_of_old_footage_is_taken_away_the_more_the_stronger_it_is(self):
+        for colours, bounds in ((1, (0.75, 0.5, 0.4)), (3, (1.0, 0.7, 0.65))):
+            left = [self.noise_left(sigma, colours) for sigma in (4, 10, 20)]
+            for found, most in zip(left, bounds):
+                self.assertLess(found, most, (colours, left))
+            self.assertEqual(left, sorted(left, reverse=True), colours)
+
+    def noise_left(self, sigma, colours):
+        """Error beside that of a bicubic enlargement. Noise is the same in all colours, or each has its own."""
         image = support.needed(self, "PIL.Image").Image
         truth, small = waves(200, same=True)
-        noise, left = np.random.RandomState(3), []
-        for sigma, most in ((4, 0.75), (10, 0.5), (20, 0.4)):
-            grain = noise.randn(1, 1, *small.shape[2:])
-            noisy = (small + sigma / 255 * grain).clip(0, 1).astype(np.float32)
-            plain = [np.asarray(image.fromarray(colour).resize(truth.shape[:1:-1], image.BICUBIC)) for colour in noisy[0]]
-            left.append(self.error(self.enlarge(noisy, RESTORING), truth) / self.error(np.stack(plain)[None], truth))
-            self.assertLess(left[-1], most, sigma)
-        self.assertEqual(left, sorted(left, reverse=True))
+        noise = np.random.RandomState(3).randn(1, colours, *small.shape[2:])
+        noisy = (small + sigma / 255 * noise).clip(0, 1).astype(np.float32)
+        plain = [np.asarray(image.fromarray(colour).resize(truth.shape[:1:-1], image.BICUBIC)) for colour in noisy[0]]
+        return self.error(self.enlarge(noisy, RESTORING), truth) / self.error(np.stack(plain)[None], truth)
+
+    def test_old_footage_is_made_alike_wherever_its_pixels_lie_in_a_fold(self):
+        """Else edges have dots, and flicker where they move."""
+        for soft in (0.7, 1.0, 1.5, 2.5):
+            picture = bars(137, 169, soft)
+            whole = self.enlarge(picture[..., :136, :168], RESTORING)
+            for down, across in ((1, 0), (0, 1), (1, 1)):
+                moved = self.enlarge(picture[..., down : down + 136, across : across + 168], RESTORING)
+                apart = np.abs(moved[..., : 272 - 2 * down, : 336 - 2 * across] - whole[..., 2 * down :, 2 * across :])
+                self.assertLess(np.percentile(apart[..., 24:-24, 24:-24], 99), MOVED / 255, (soft, down, across))
 
     @staticmethod
     def error(made, truth) -> float:
