@@ -3,8 +3,8 @@
     python evaluate_restore.py [--network FILE.onnx] [--media DIR] [--others NAME,NAME]
 
 The clips are ground truths reduced by 2 and given noise, the marks of an archive, or strong compression;
-"clean" is reduced and nothing else, "raw" has noise of each colour of its own, as from a sensor, of 12 levels. PSNR is of luma (BT.601), LP is ST-LPIPS (AlexNet), of fewer frames;
-a network of a factor of 4 has its picture reduced. Speed is as in `evaluate_live.py`.
+"clean" is reduced and nothing else, "raw" has 12 levels of noise of each colour of its own, as from a sensor.
+PSNR is of luma (BT.601), LP is ST-LPIPS (AlexNet), of fewer frames; a network of a factor of 4 has its picture reduced. Speed is as in `evaluate_live.py`.
 """
 
 import argparse
@@ -26,7 +26,8 @@ FIRST, APART, FRAMES = 5, 12, 5
 # Sides of a picture that the networks get are multiples of this.
 MULTIPLE = 8
 
-HARMS = ("clean", "raw", "comp", "noise", "arch")
+# What is done here to the truth, and what is there beside it.
+DONE, GIVEN = ("clean", "raw"), ("comp", "noise", "arch")
 
 # Pixels at the edges of a frame that are not compared with the same ones moved: they see less.
 EDGE = 24
@@ -52,7 +53,7 @@ def main() -> None:
     if "span-x2" in sessions:
         speed({"span": sessions["span-x2"], "restore": sessions["restore"]})
     print()
-    for harm in HARMS:
+    for harm in DONE + GIVEN:
         least = min(gains[harm])
         print(f"{'PASS' if least >= 0.3 else 'FAIL'}  nearer than bicubic on every {harm} clip, at least +0.3 dB: {least:+.2f}")
 
@@ -60,7 +61,7 @@ def main() -> None:
 def quality(sessions: dict, distance, media: Path) -> dict:
     """What the network gains over bicubic on every clip, by kind of harm."""
     print(f"{'luma PSNR, LP':16} " + " ".join(f"{name:>18}" for name in ("bicubic", *sessions)))
-    gains = {harm: [] for harm in HARMS}
+    gains = {harm: [] for harm in DONE + GIVEN}
     for clip, harm, pairs in clips(media):
         networks = {"bicubic": None, **sessions}
         found = {name: [judged(session, *pair, distance if number % 2 == 0 else None) for number, pair in enumerate(pairs)]
@@ -83,6 +84,7 @@ def unmoved(sessions: dict, media: Path) -> None:
 
 
 def differences(session, frame):
+    """Between what is made of a frame and of the same that begins a pixel later, where both show the same."""
     height, width = ((side - 1) // MULTIPLE * MULTIPLE for side in frame.shape[:2])
     apart, whole = [], None
     for down, across in ((0, 0), (1, 0), (0, 1), (1, 1)):
@@ -106,7 +108,7 @@ def clips(media: Path):
         yield name, "clean", [(reduced(truth), truth) for truth in truths]
         rng = np.random.default_rng(1)
         yield name, "raw", [(degrade.noisy(reduced(truth), RAW, rng), truth) for truth in truths]
-        for harm in HARMS[2:]:
+        for harm in GIVEN:
             harmed = path.with_name(f"{name}.{harm}.x2.mkv")
             if harmed.exists():
                 smalls = (small[: truth.shape[0] // 2, : truth.shape[1] // 2] for small, truth in zip(some(harmed), truths))

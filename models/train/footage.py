@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 import degrade
-from stills import Stills
+from stills import Stills, smaller
 
 # How often a sample is of each kind.
 SHARES = {"frames": 0.2, "photographs": 0.1, "packaged pictures": 0.2, "faces": 0.15, "landscapes": 0.35}
@@ -68,8 +68,7 @@ class Footage(Stills):
 
 def _landscapes(folder: Path):
     for path in sorted(folder.glob("*.[jp][pn]g")):
-        picture = Image.open(path).convert("RGB")
-        yield np.asarray(picture.resize([round(side * LANDSCAPE) for side in picture.size], Image.LANCZOS))
+        yield smaller(Image.open(path).convert("RGB"), LANDSCAPE)
 
 
 def _grey(picture):

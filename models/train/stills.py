@@ -108,8 +108,11 @@ def _read(path: Path):
 def _photographs(folder: Path):
     for path in sorted(folder.rglob("*.[jp][pn]g")):
         picture = Image.open(path).convert("RGB")
-        factor = min(1.0, PHOTOGRAPH / min(picture.size))
-        yield np.asarray(picture.resize([round(side * factor) for side in picture.size], Image.LANCZOS))
+        yield smaller(picture, min(1.0, PHOTOGRAPH / min(picture.size)))
+
+
+def smaller(picture: Image.Image, factor: float):
+    return np.asarray(picture.resize([round(side * factor) for side in picture.size], Image.LANCZOS))
 
 
 def _packaged():

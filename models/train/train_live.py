@@ -35,7 +35,7 @@ def train(about: str, kind: str, samples, net, losses, glances) -> None:
     options.add_argument("--config", type=Path, default=HERE / f"facesr-{kind}-x2.toml")
     options.add_argument("--media", type=Path, default=shared / "media")
     options.add_argument("--data", type=Path, default=shared / "faces_train")
-    options.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "facesr")
+    options.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "facesr", help="has landscapes/, for restoring")
     options.add_argument("--work", type=Path, default=HERE.parents[1] / "build" / "train" / kind)
     options = options.parse_args()
     config = tomllib.loads(options.config.read_text())
