@@ -130,6 +130,28 @@ fn a_rectifier_with_slopes_is_the_same_however_it_is_written() {
     }
 }
 
+/// Written in one way, the element's own kernels compute the convolution where the processor has vectors for them, in the other
+/// ONNX Runtime's.
+#[test]
+fn a_convolution_with_many_channels_is_the_same_whoever_computes_it() {
+    for threads in [1, 2, 3] {
+        for (width, height) in [(16, 16), (33, 17), (1, 5), (7, 1), (64, 4), (97, 66), (131, 40)] {
+            let picture = scene::<u16>(width, height);
+            let [ours, theirs] = ["filtered-x2", "filtered-apart-x2"].map(|name| {
+                let file = tiny(name);
+                let tiler = Tiler::new(Limits { pixels: WHOLE, overlap: file.overlap });
+                enlarge_by(&mut Upscaler::new(Box::new(load_on::<u16>(threads, &file)), tiler), &picture).0
+            });
+            let about = format!("{width}x{height} on {threads}");
+            assert!(largest_difference(&ours, &theirs) < 0.01, "{about}");
+            let pixels = ours.iter().filter(|&&sample| sample > 0 && sample < u16::MAX);
+            assert!(2 * pixels.count() > ours.len(), "{about}: most of it says nothing");
+            let plain = enlarge(&tiny("nearest-x2"), WHOLE, &picture).0;
+            assert!(largest_difference(&ours, &plain) > 8.0, "{about}");
+        }
+    }
+}
+
 #[test]
 fn a_luma_network_changes_luma_and_leaves_the_colours_to_the_resampler() {
     let file = tiny("luma-x2");

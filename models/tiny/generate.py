@@ -137,6 +137,21 @@ def rectified_apart(net: Network, value: str, slope: str) -> str:
     return net.add("Add", net.add("Max", value, zero), below)
 
 
+def filtered(padded: Dict[str, object]) -> bytes:
+    """A convolution of as many channels as heavy networks have, rectified, in the middle of others; `padded` says that a pixel of zeros
+    is around."""
+    noise = np.random.RandomState(11)
+    net = Network()
+    value = net.convolution("input", noise.normal(0, 0.4, (12, 3, 3, 3)))
+    weights = net.constant(noise.normal(0, 0.1, (88, 12, 3, 3)), np.float16)
+    bias = net.constant(noise.normal(0, 0.1, 88), np.float32)
+    value = net.add("Conv", value, net.add("Cast", weights, to=FLOAT), bias, **padded)
+    value = net.add("PRelu", value, net.constant(noise.uniform(-0.4, 1.2, (88, 1, 1)), np.float32))
+    value = net.convolution(value, noise.normal(0, 0.05, (12, 88, 1, 1)))
+    shuffled = net.add("DepthToSpace", value, blocksize=2, mode="CRD")
+    return net.finish(net.clip(net.add("Add", shuffled, net.resize("input", 2, 2))))
+
+
 def fixed() -> bytes:
     net = Network([1, 3, 32, 48])
     return net.finish(net.resize("input", 2, 2), [1, 3, 64, 96])
@@ -319,6 +334,8 @@ NETWORKS: Dict[str, Callable[[], bytes]] = {
     "half-x2": half,
     "compact-x2": lambda: compact(prelu),
     "compact-apart-x2": lambda: compact(rectified_apart),
+    "filtered-x2": lambda: filtered(dict(pads=[1] * 4)),
+    "filtered-apart-x2": lambda: filtered(dict(auto_pad="SAME_UPPER")),
     "luma-x2": lambda: nearest(2, channels=1),
     "fixed-x2": fixed,
     "multiple4-x2": multiple4,

@@ -82,7 +82,7 @@ pub fn gpus() -> String {
 }
 
 /// FNV-1a of 128 bits: unlike the standard library's hashes the same in every version, and nobody is to be kept out.
-struct Digest(u128);
+pub(super) struct Digest(u128);
 
 impl Default for Digest {
     fn default() -> Self {
@@ -91,9 +91,13 @@ impl Default for Digest {
 }
 
 impl Digest {
-    fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
         const PRIME: u128 = (1 << 88) + 0x13b;
         self.0 = bytes.iter().fold(self.0, |state, &byte| (state ^ u128::from(byte)).wrapping_mul(PRIME));
+    }
+
+    pub(super) fn value(&self) -> u128 {
+        self.0
     }
 }
 

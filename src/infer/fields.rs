@@ -4,6 +4,8 @@ use prost::encoding::encode_varint;
 
 /// The graph in a model.
 pub(super) const MODEL_GRAPH: u64 = 7;
+/// The sets of operators that a model uses.
+pub(super) const MODEL_OPSET_IMPORT: u64 = 8;
 /// Nodes, constants, inputs and outputs in a graph.
 pub(super) const GRAPH_NODE: u64 = 1;
 pub(super) const GRAPH_INITIALIZER: u64 = 5;

@@ -2,6 +2,7 @@
 //! provider, and cutting pictures into tiles that fit into memory.
 
 pub mod accelerator;
+pub mod convolution;
 pub mod embedding;
 pub mod engines;
 mod fields;

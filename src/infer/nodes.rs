@@ -153,10 +153,15 @@ impl Nodes {
     pub(super) fn file(self, input: Vec<proto::ValueInfo>, output: Vec<proto::ValueInfo>) -> Vec<u8> {
         let has_ours = self.nodes.iter().any(|node| node.domain == DOMAIN);
         let mut opset_import = vec![proto::OperatorSet { domain: String::new(), version: OPSET }];
-        opset_import.extend(has_ours.then(|| proto::OperatorSet { domain: DOMAIN.into(), version: OURS }));
+        opset_import.extend(has_ours.then(our_operators));
         let graph = Some(self.graph(input, output));
         proto::Model { ir_version: IR_VERSION, graph, opset_import }.encode_to_vec()
     }
+}
+
+/// What a file says that has operators of ours.
+pub(super) fn our_operators() -> proto::OperatorSet {
+    proto::OperatorSet { domain: DOMAIN.into(), version: OURS }
 }
 
 /// An attribute that is a number.

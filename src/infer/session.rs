@@ -15,7 +15,7 @@ use super::provider::Provider;
 use super::register::{register, said};
 use super::runtime::Runtime;
 use super::shared::{self, Again, Shared};
-use super::{InferError, prelu};
+use super::{InferError, convolution, prelu};
 
 /// The processor can always be tried, so when it refuses, the model is at fault, unless it was not to compute so.
 pub(super) fn blame_model(error: InferError, model: &str, options: &Options) -> InferError {
@@ -134,7 +134,19 @@ pub(super) fn start_alone(
     idle: Idle,
 ) -> Result<(Session, shared::Nodes), String> {
     let builder = configured(runtime, path, provider, options, idle)?;
-    let tuned = (provider == Provider::Cpu).then(|| prelu::written_otherwise(model)).flatten();
+    if provider != Provider::Cpu {
+        return commit(runtime, builder, model, provider, options);
+    }
+    let ours = convolution::placed(model);
+    let builder = match ours {
+        Some(_) => {
+            let domain = convolution::domain().map_err(|err| one_line(&err))?;
+            builder.with_operators(domain).map_err(|err| one_line(&err))?
+        }
+        None => builder,
+    };
+    let model = ours.as_deref().unwrap_or(model);
+    let tuned = prelu::written_otherwise(model);
     commit(runtime, builder, tuned.as_deref().unwrap_or(model), provider, options)
 }
 
