@@ -34,7 +34,7 @@ help:
 	@echo "make train-face, train-live, train-restore  trains the networks of this project, and goes on where it was interrupted"
 	@echo "make train-check  every step of training and export, on made-up pictures"
 	@echo "make eval-models  the networks of this project, side by side with what one would take instead"
-	@echo "make openvino  the optional OpenVINO provider: heavy networks faster on x86-64 processors, more so in bfloat16"
+	@echo "make openvino  the optional OpenVINO provider: heavy networks in bfloat16 on x86-64 processors that multiply it"
 	@echo "make cuda    ONNX Runtime for NVIDIA GPUs and what it needs, where there is a driver"
 	@echo "make bars-openvino  the OpenVINO provider beside the processor's own"
 

@@ -45,15 +45,30 @@ fn with_the_plugin_registered_every_network_runs_where_it_is_asked_to() {
 }
 
 #[test]
-fn auto_takes_the_plugin_where_it_offers_a_device_and_says_why_where_not() {
+fn auto_takes_the_plugin_for_what_the_processors_own_provider_refuses_and_says_why_where_it_cannot() {
     let network = load(runtime(), Choice::Auto, Precision::Auto).unwrap();
     let active = network.active().clone();
     if active.provider == Provider::Cuda {
         return;
     }
-    assert_eq!(active.provider == Provider::OpenVino, is_intel(), "{active:?}");
-    assert_eq!(active.why_not_others().contains("openvino: "), !is_intel(), "{active:?}");
+    assert_eq!(active.provider, Provider::Cpu, "{active:?}");
     enlarge(network, active.provider);
+    match load(runtime(), Choice::Auto, Precision::Bf16) {
+        Ok(network) => {
+            assert!(is_intel() && Units::here().bf16);
+            let active = network.active().clone();
+            assert_eq!(active.provider, Provider::OpenVino, "{active:?}");
+            assert!(active.why_not_others().contains("cpu: "), "{active:?}");
+        }
+        Err(err) => {
+            let line = err.to_string();
+            assert!(!is_intel() || !Units::here().bf16, "{line}");
+            assert!(
+                line.contains("cpu: ") && line.contains("openvino: ") && line.lines().count() == 1,
+                "{line}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -57,8 +57,9 @@ impl Provider {
 }
 
 /// What `auto` tries, best first. TensorRT is not among them: it would stop a pipeline for
-/// minutes at its first start, which nobody asked for.
-pub const AUTOMATIC: [Provider; 3] = [Provider::Cuda, Provider::OpenVino, Provider::Cpu];
+/// minutes at its first start, which nobody asked for. OpenVINO comes last, for what the processor's own provider
+/// refuses (bf16): in 32-bit floats that is faster, with the convolutions of [`super::convolution`].
+pub const AUTOMATIC: [Provider; 3] = [Provider::Cuda, Provider::Cpu, Provider::OpenVino];
 
 /// What runs, and why others do not.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -286,16 +286,15 @@ fn auto_says_what_runs_and_why_it_is_not_something_better() {
     if active.starts_with("cuda") {
         return assert_eq!(fallbacks, [""; 0]);
     }
-    assert!(active.starts_with("cpu") || active.starts_with("openvino"), "{active}");
+    assert!(active.starts_with("cpu"), "{active}");
     assert_eq!(fallbacks.len(), 1, "{fallbacks:?}");
     assert!(fallbacks[0].contains("cuda: "), "{fallbacks:?}");
-    assert_eq!(fallbacks[0].contains("openvino: "), active.starts_with("cpu"), "{fallbacks:?}");
 }
 
 /// Three small frames, live or not: the model that ran, and what `stats` says was too slow.
 fn played(source: &str, settings: &str) -> (String, Option<String>) {
     let pipeline = gst::parse::launch(&format!(
-        "videotestsrc {source} num-buffers=3 ! video/x-raw,width=64,height=48,framerate=25/1 ! facesr name=f face-mode=off execution-provider=cpu {settings} ! fakesink"
+        "videotestsrc {source} num-buffers=3 ! video/x-raw,width=80,height=48,framerate=25/1 ! facesr name=f face-mode=off execution-provider=cpu {settings} ! fakesink"
     ));
     let pipeline = pipeline.unwrap().downcast::<gst::Pipeline>().unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
@@ -310,7 +309,7 @@ fn played(source: &str, settings: &str) -> (String, Option<String>) {
     (stats.get("model").unwrap(), slow)
 }
 
-/// One core runs SPAN on 53,000 pixels a second.
+/// One core runs SPAN on 89,000 pixels a second.
 #[test]
 fn auto_takes_the_network_for_live_video_where_the_other_cannot_keep_up_and_says_so() {
     crate::common::init();

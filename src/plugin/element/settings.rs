@@ -18,7 +18,10 @@ use crate::temporal;
 pub enum ExecutionProvider {
     /// The best that works.
     #[default]
-    #[enum_value(name = "The best that is present: cuda, openvino, cpu, in this order", nick = "auto")]
+    #[enum_value(
+        name = "The best that is present and computes as precision says: cuda, cpu, openvino, in this order",
+        nick = "auto"
+    )]
     Auto,
     /// ONNX Runtime's own kernels.
     #[enum_value(name = "The processor, by ONNX Runtime itself", nick = "cpu")]
