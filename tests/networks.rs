@@ -8,6 +8,7 @@ use gstfacesr::image::{Picture, Sample, Size, View};
 use gstfacesr::infer::onnx::{OnnxNetwork, Options, TensorSample};
 use gstfacesr::infer::precision::Precision;
 use gstfacesr::infer::provider::{Choice, Provider};
+use gstfacesr::infer::tensors::TensorNetwork;
 use gstfacesr::infer::tile::{Limits, Tiler};
 use gstfacesr::infer::{InferError, Network, runtime};
 use gstfacesr::model::contract::Upscaler as File;
@@ -130,10 +131,10 @@ fn a_rectifier_with_slopes_is_the_same_however_it_is_written() {
     }
 }
 
-/// Written in one way, the element's own kernels compute the convolution where the processor has vectors for them, in the other
+/// Written in one way, the element's own kernels compute the convolutions where the processor has vectors for them, in the other
 /// ONNX Runtime's.
 #[test]
-fn a_convolution_with_many_channels_is_the_same_whoever_computes_it() {
+fn convolutions_with_many_channels_are_the_same_whoever_computes_them() {
     for threads in [1, 2, 3] {
         for (width, height) in [(16, 16), (33, 17), (1, 5), (7, 1), (64, 4), (97, 66), (131, 40)] {
             let picture = scene::<u16>(width, height);
@@ -148,6 +149,30 @@ fn a_convolution_with_many_channels_is_the_same_whoever_computes_it() {
             assert!(2 * pixels.count() > ours.len(), "{about}: most of it says nothing");
             let plain = enlarge(&tiny("nearest-x2"), WHOLE, &picture).0;
             assert!(largest_difference(&ours, &plain) > 8.0, "{about}");
+        }
+    }
+}
+
+#[test]
+fn convolutions_of_several_pictures_at_once_are_those_of_each() {
+    let runtime = runtime::load(None, None).expect("`make runtime` puts ONNX Runtime into the cache");
+    let load = |name: &str| {
+        let path = Path::new("models/tiny").join(format!("{name}.onnx"));
+        TensorNetwork::load(runtime, &path, &Options { threads: 2, ..Options::default() }).unwrap()
+    };
+    let (mut ours, mut theirs) = (load("filtered-x2"), load("filtered-apart-x2"));
+    for shape in [(1, 3, 5, 5), (2, 3, 9, 35), (3, 3, 4, 70)] {
+        let pictures = ndarray::Array4::from_shape_fn(shape, |(n, c, y, x)| {
+            0.5 + 0.4 * ((x * (n + 2)) as f32 / 3.0 + c as f32).sin() * (y as f32 / 2.0).cos()
+        });
+        let [made, expected] =
+            [&mut ours, &mut theirs].map(|network| network.run(&[pictures.view()]).unwrap().pop().unwrap());
+        assert_eq!(made.len(), 4 * pictures.len());
+        let difference = made.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(difference < 2e-5, "{shape:?}: {difference}");
+        for (picture, made) in pictures.outer_iter().zip(made.chunks_exact(4 * pictures.len() / shape.0)) {
+            let picture = picture.insert_axis(ndarray::Axis(0));
+            assert_eq!(ours.run(&[picture]).unwrap()[0], made, "{shape:?}: another one beside changes it");
         }
     }
 }
@@ -272,6 +297,23 @@ fn a_picture_that_threads_make_in_bands_is_that_of_one_run_bit_for_bit() {
             check_bands::<u8>(&file, size);
         }
         check_bands::<u16>(&file, (51, 111));
+    }
+}
+
+/// What the element's own kernels make depends on where tiles lie.
+#[test]
+fn a_network_whose_convolutions_are_ours_is_made_at_once_and_has_the_same_bits_on_every_number_of_threads() {
+    let mut file = tiny("filtered-x2");
+    file.receptive_radius = Some(2);
+    let picture = scene::<u16>(67, 93);
+    let (whole, done) = enlarge_at_once(&file, &picture);
+    assert_eq!(done.tiles, 1);
+    for threads in [2, 3, 8] {
+        let tiler = Tiler::new(Limits { pixels: WHOLE, overlap: file.overlap });
+        let (made, done) =
+            enlarge_by(&mut Upscaler::new(Box::new(load_on::<u16>(threads, &file)), tiler), &picture);
+        assert!(made == whole, "{threads}: {done:?}");
+        assert_eq!(done.tiles == 1, gstfacesr::infer::convolution::lanes().is_some());
     }
 }
 

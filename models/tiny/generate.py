@@ -138,17 +138,27 @@ def rectified_apart(net: Network, value: str, slope: str) -> str:
 
 
 def filtered(padded: Dict[str, object]) -> bytes:
-    """A convolution of as many channels as heavy networks have, rectified, in the middle of others; `padded` says that a pixel of zeros
-    is around."""
+    """Convolutions of as many channels as heavy networks have, rectified in every way, in the middle of others; `padded` says that a pixel
+    of zeros is around."""
     noise = np.random.RandomState(11)
     net = Network()
-    value = net.convolution("input", noise.normal(0, 0.4, (12, 3, 3, 3)))
-    weights = net.constant(noise.normal(0, 0.1, (88, 12, 3, 3)), np.float16)
-    bias = net.constant(noise.normal(0, 0.1, 88), np.float32)
-    value = net.add("Conv", value, net.add("Cast", weights, to=FLOAT), bias, **padded)
-    value = net.add("PRelu", value, net.constant(noise.uniform(-0.4, 1.2, (88, 1, 1)), np.float32))
-    value = net.convolution(value, noise.normal(0, 0.05, (12, 88, 1, 1)))
-    shuffled = net.add("DepthToSpace", value, blocksize=2, mode="CRD")
+    few = net.convolution("input", noise.normal(0, 0.4, (12, 3, 3, 3)))
+    weights = net.add("Cast", net.constant(noise.normal(0, 0.1, (88, 12, 3, 3)), np.float16), to=FLOAT)
+    bias = net.constant(noise.normal(0, 0.1, 88))
+    slopes = noise.uniform(-0.4, 1.2, 88)
+    ways = [
+        ([bias], "PRelu", [net.constant(slopes.reshape(88, 1, 1))], {}),
+        ([], "PRelu", [net.constant(slopes.reshape(1, 88, 1, 1))], {}),
+        ([""], "PRelu", [net.constant([0.3])], {}),
+        ([bias], "LeakyRelu", [], dict(alpha=0.2)),
+        ([], "Relu", [], {}),
+        ([bias], "Sigmoid", [], {}),
+    ]
+    total = net.convolution(few, noise.normal(0, 0.03, (12, 12, 1, 1)))
+    for added, rectifier, slope, options in ways:
+        value = net.add(rectifier, net.add("Conv", few, weights, *added, **padded), *slope, **options)
+        total = net.add("Add", total, net.convolution(value, noise.normal(0, 0.006, (12, 88, 1, 1))))
+    shuffled = net.add("DepthToSpace", total, blocksize=2, mode="CRD")
     return net.finish(net.clip(net.add("Add", shuffled, net.resize("input", 2, 2))))
 
 

@@ -2,6 +2,7 @@
 
 use prost::Message;
 
+use super::fields::{GRAPH_INITIALIZER, GRAPH_NODE, MODEL_GRAPH, MODEL_OPSET_IMPORT, copy, put, rewrite};
 use super::foreign::kernels::DOMAIN;
 use crate::model::onnx_file::Element;
 use crate::model::proto;
@@ -149,9 +150,50 @@ impl Nodes {
         proto::Graph { node: self.nodes, initializer: self.constants, input, output }
     }
 
+    /// A model in which these stand in the place of the nodes that `replaces` names.
+    ///
+    /// # Errors
+    /// A text when the file's fields do not follow each other as they should.
+    pub(super) fn put_into(
+        self,
+        model: &[u8],
+        replaces: impl Fn(&proto::Node) -> bool,
+    ) -> Result<Vec<u8>, String> {
+        let has_ours = self.has_ours();
+        let added = self.graph(vec![], vec![]);
+        rewrite(model, &mut |field, out| match field.content {
+            Some(content) if field.number == MODEL_GRAPH => {
+                let mut graph = rewrite(content, &mut |field, out| {
+                    let node = (field.number == GRAPH_NODE).then_some(field.content).flatten();
+                    let node = node.map(proto::Node::decode).transpose().map_err(|err| err.to_string())?;
+                    match node.is_some_and(|node| replaces(&node)) {
+                        true => Ok(()),
+                        false => copy(field, out),
+                    }
+                })?;
+                for node in &added.node {
+                    put(&mut graph, GRAPH_NODE, &node.encode_to_vec());
+                }
+                for constant in &added.initializer {
+                    put(&mut graph, GRAPH_INITIALIZER, &constant.encode_to_vec());
+                }
+                put(out, MODEL_GRAPH, &graph);
+                if has_ours {
+                    put(out, MODEL_OPSET_IMPORT, &our_operators().encode_to_vec());
+                }
+                Ok(())
+            }
+            _ => copy(field, out),
+        })
+    }
+
+    fn has_ours(&self) -> bool {
+        self.nodes.iter().any(|node| node.domain == DOMAIN)
+    }
+
     /// The bytes of a file that holds nothing else.
     pub(super) fn file(self, input: Vec<proto::ValueInfo>, output: Vec<proto::ValueInfo>) -> Vec<u8> {
-        let has_ours = self.nodes.iter().any(|node| node.domain == DOMAIN);
+        let has_ours = self.has_ours();
         let mut opset_import = vec![proto::OperatorSet { domain: String::new(), version: OPSET }];
         opset_import.extend(has_ours.then(our_operators));
         let graph = Some(self.graph(input, output));
@@ -160,7 +202,7 @@ impl Nodes {
 }
 
 /// What a file says that has operators of ours.
-pub(super) fn our_operators() -> proto::OperatorSet {
+fn our_operators() -> proto::OperatorSet {
     proto::OperatorSet { domain: DOMAIN.into(), version: OURS }
 }
 

@@ -14,7 +14,9 @@ use super::provider::{Active, Choice, Provider, choose};
 use super::runtime::Runtime;
 use super::session::{Idle, Work, blame_model, one_line, start, start_alone};
 use super::shared::{Shared, Users};
-use super::{Cancel, InferError, Network, TakeEach, accelerator, fp16, graph, one_after_another};
+use super::{
+    Cancel, InferError, Network, TakeEach, accelerator, convolution, fp16, graph, one_after_another,
+};
 use crate::image::{Picture, Sample, Size, View, view};
 use crate::model::contract::{InputSize, Upscaler, whole_scale};
 
@@ -180,6 +182,11 @@ impl<S: TensorSample> OnnxNetwork<S> {
                 planes.as_ref().filter(|_| provider == Provider::Cpu).map_or(&spliced, |planes| &planes.file);
             let (session, nodes) = start(runtime, &model.path, file, provider, options, Work::Frames)?;
             let mut network = network(provider, session)?;
+            // Bands promise the same bits, and tiles of ours lie elsewhere in each.
+            if provider == Provider::Cpu && network.receptive_radius.is_some() && convolution::takes_any(file)
+            {
+                network.receptive_radius = None;
+            }
             // What loads on another may yet fail when it runs. On the processor that is the network's fault.
             let tried =
                 (!says_all || provider != Provider::Cpu).then(|| network.measure_scale(model)).transpose();

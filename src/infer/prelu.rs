@@ -8,7 +8,6 @@ use std::collections::{HashMap, HashSet};
 
 use prost::Message;
 
-use super::fields::{GRAPH_INITIALIZER, GRAPH_NODE, MODEL_GRAPH, copy, put, rewrite};
 use super::nodes::{Nodes, integer};
 use crate::model::onnx_file::Element;
 use crate::model::proto;
@@ -45,29 +44,7 @@ pub(super) fn written_otherwise(model: &[u8]) -> Option<Vec<u8>> {
     if added.is_empty() {
         return None;
     }
-    let added = added.graph(vec![], vec![]);
-    let tuned = rewrite(model, &mut |field, out| match field.content {
-        Some(content) if field.number == MODEL_GRAPH => {
-            let mut graph = rewrite(content, &mut |field, out| {
-                let node = (field.number == GRAPH_NODE).then_some(field.content).flatten();
-                let node = node.map(proto::Node::decode).transpose().map_err(|err| err.to_string())?;
-                match node.as_ref().and_then(count_of) {
-                    Some(_) => Ok(()),
-                    None => copy(field, out),
-                }
-            })?;
-            for node in &added.node {
-                put(&mut graph, GRAPH_NODE, &node.encode_to_vec());
-            }
-            for constant in &added.initializer {
-                put(&mut graph, GRAPH_INITIALIZER, &constant.encode_to_vec());
-            }
-            put(out, MODEL_GRAPH, &graph);
-            Ok(())
-        }
-        _ => copy(field, out),
-    });
-    tuned.ok()
+    added.put_into(model, |node| count_of(node).is_some()).ok()
 }
 
 /// Constants that are slopes of channels, 32-bit floats or made so of 16-bit ones, with how many there are: a whole number of

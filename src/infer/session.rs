@@ -140,7 +140,11 @@ pub(super) fn start_alone(
     let ours = convolution::placed(model);
     let builder = match ours {
         Some(_) => {
-            let domain = convolution::domain().map_err(|err| one_line(&err))?;
+            let threads = match threads_of(provider, options.threads, cores(options.threads)) {
+                0 => cores(1),
+                threads => threads,
+            };
+            let domain = convolution::domain(threads).map_err(|err| one_line(&err))?;
             builder.with_operators(domain).map_err(|err| one_line(&err))?
         }
         None => builder,
@@ -172,14 +176,18 @@ fn configured(
             builder =
                 builder.with_config_entry("session.model_external_initializers_file_folder_path", folder)?;
         }
-        let cores = std::thread::available_parallelism().map_or(options.threads, usize::from);
-        let threads = threads_of(provider, options.threads, cores);
+        let threads = threads_of(provider, options.threads, cores(options.threads));
         if threads > 0 {
             builder = builder.with_intra_threads(threads)?;
         }
         Ok(builder)
     };
     configured(builder).map_err(text)
+}
+
+/// Cores that this process may use, or a number where nobody says.
+fn cores(otherwise: usize) -> usize {
+    std::thread::available_parallelism().map_or(otherwise, usize::from)
 }
 
 /// Threads of a session where so many were asked for; 0 is one a core.

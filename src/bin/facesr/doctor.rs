@@ -108,7 +108,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 say!("processor    {lanes} floats at a time in most convolutions, by kernels of facesr's own")
             }
             None => say!(
-                "processor    no AVX2: every convolution is left to ONNX Runtime, which takes twice as long"
+                "processor    no vectors that facesr's own kernels want (AVX2): every convolution is left to ONNX Runtime"
             ),
         }
         for (provider, result) in &providers {

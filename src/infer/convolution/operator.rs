@@ -8,25 +8,29 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use ndarray::{ArrayViewMut3, Axis};
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
+    ShapeInferenceContext,
 };
-use ort::value::{TensorElementType, TensorValueType};
+use ort::value::{SymbolicDimensions, TensorElementType, TensorValueType, ValueType};
 
 use super::tiles::{After, Filters, Row, TAPS, TILE};
-use super::{OPERATOR, SLOPE};
+use super::{HAS_BIAS, HAS_SLOPES, OPERATOR, SLOPE};
 use crate::infer::engines::Digest;
 use crate::infer::foreign::kernels::DOMAIN;
 
-/// Our operators on the processor, for a session.
+/// Our operators on the processor, for a session of so many threads.
 ///
 /// # Errors
 /// What the runtime says.
-pub(in crate::infer) fn domain() -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?.add(Convolution)
+pub(in crate::infer) fn domain(threads: usize) -> ort::Result<OperatorDomain> {
+    OperatorDomain::new(DOMAIN)?.add(Convolution { threads })
 }
 
-/// Inputs: the picture `[N,C,H,W]`, weights `[K,C,3,3]`, and where there are any, a number added to each output `[K]` and what
-/// negative sums of each output are multiplied by `[K,1,1]`. All but the first are constants.
-struct Convolution;
+/// Inputs: the picture `[N,C,H,W]`, weights `[K,C,3,3]`, and where the attributes say so, a number added to each output `[K]`, and what
+/// negative sums are multiplied by, of each output or of all. All but the first are constants. The attribute `slope` says the last, too,
+/// where there is no such input.
+struct Convolution {
+    threads: usize,
+}
 
 impl Operator for Convolution {
     type Kernel<'attr> = Convolve;
@@ -45,6 +49,29 @@ impl Operator for Convolution {
         [OperatorOutput::required(TensorElementType::Float32)]
     }
 
+    /// The picture's shape, with as many channels as there are filters: the runtime uses memory again where it knows sizes. It must
+    /// know all lengths or their names: one without either would be taken for the length -1.
+    fn infer_shape(&self, context: &mut ShapeInferenceContext) -> ort::Result<()> {
+        let inputs = context.inputs();
+        if let [picture, ValueType::Tensor { shape: filters, .. }, ..] = &inputs[..]
+            && let ValueType::Tensor { ty, shape, dimension_symbols } = picture
+            && let (&[count, _, height, width], [name, _, down, across]) =
+                (&shape[..], &dimension_symbols[..])
+            && let Some(&outputs) = filters.first()
+            && outputs > 0
+            && [(count, name), (height, down), (width, across)]
+                .iter()
+                .all(|(n, name)| *n >= 0 || !name.is_empty())
+        {
+            let mut shape = shape.clone();
+            shape[1] = outputs;
+            let names = [name.clone(), String::new(), down.clone(), across.clone()];
+            let dimension_symbols = SymbolicDimensions::new(names);
+            context.set_output(0, &ValueType::Tensor { ty: *ty, shape, dimension_symbols })?;
+        }
+        Ok(())
+    }
+
     fn create_kernel<'attr>(&self, node: &KernelContext<'attr>) -> ort::Result<Convolve> {
         let constant = |index| node.constant_input::<TensorValueType<f32>>(index);
         let weights = constant(1)?;
@@ -56,17 +83,23 @@ impl Operator for Convolution {
         if outputs == 0 || inputs == 0 || weights.len() != outputs * inputs * TAPS {
             return Err(wrong("there are no weights"));
         }
-        let each = |index, otherwise: Option<f32>| -> ort::Result<Option<Vec<f32>>> {
-            let Ok(values) = constant(index) else { return Ok(otherwise.map(|value| vec![value; outputs])) };
-            let (_, values) = values.try_extract_tensor::<f32>()?;
-            match values.len() == outputs {
-                true => Ok(Some(values.to_vec())),
-                false => Err(wrong("there is not one number for each channel")),
+        // What is said to be there and is not constant is an error.
+        let each = |name: &str, index| -> ort::Result<Option<Vec<f32>>> {
+            if node.get::<i64>(name) != Some(1) {
+                return Ok(None);
+            }
+            let values = constant(index)?;
+            match values.try_extract_tensor::<f32>()?.1 {
+                &[one] => Ok(Some(vec![one; outputs])),
+                values if values.len() == outputs => Ok(Some(values.to_vec())),
+                _ => Err(wrong("there is not one number for each channel")),
             }
         };
-        let bias = each(2, Some(0.0))?.unwrap_or_default();
-        let slopes = each(3, node.get::<f32>(SLOPE))?;
-        Ok(Convolve { outputs, inputs, filters: shared(outputs, inputs, weights), bias, slopes })
+        let bias = each(HAS_BIAS, 2)?.unwrap_or_else(|| vec![0.0; outputs]);
+        let slope = || node.get::<f32>(SLOPE).map(|slope| vec![slope; outputs]);
+        let slopes = each(HAS_SLOPES, 3)?.or_else(slope);
+        let filters = shared(outputs, inputs, weights);
+        Ok(Convolve { outputs, inputs, filters, bias, slopes, threads: self.threads })
     }
 }
 
@@ -101,6 +134,7 @@ struct Convolve {
     filters: Arc<Filters>,
     bias: Vec<f32>,
     slopes: Option<Vec<f32>>,
+    threads: usize,
 }
 
 impl Kernel for Convolve {
@@ -138,23 +172,32 @@ impl Convolve {
                 .push(ArrayViewMut3::from_shape((self.outputs, height, width), to).map_err(|_| failed())?);
         }
         let sources = from.chunks_exact(self.inputs * height * width);
-        let rows: Vec<_> = pictures
+        let outputs = self.filters.outputs_of_a_task(pictures.len() * height.div_ceil(TILE), self.threads);
+        // Of some outputs, from the first of these on.
+        let mut parts: Vec<_> = pictures
             .iter_mut()
             .zip(sources)
             .flat_map(|(to, from)| {
+                let parts = to.axis_chunks_iter_mut(Axis(0), outputs).enumerate();
+                parts.map(move |(part, to)| (from, part * outputs, to))
+            })
+            .collect();
+        let rows: Vec<_> = parts
+            .iter_mut()
+            .flat_map(|(from, first, to)| {
                 let rows = to.axis_chunks_iter_mut(Axis(1), TILE).enumerate();
-                rows.map(move |(number, rows)| (from, number, Mutex::new(rows)))
+                rows.map(|(number, rows)| (*from, *first, number, Mutex::new(rows)))
             })
             .collect();
         let is_broken = AtomicBool::new(false);
         run.par_for(rows.len(), 0, |index| {
             let make = || {
-                let (from, number, rows) = &rows[index];
+                let (from, first, number, rows) = &rows[index];
                 let mut to = rows.lock().unwrap_or_else(PoisonError::into_inner);
                 let after = After { bias: &self.bias, slopes: self.slopes.as_deref() };
-                let filters = &*self.filters;
+                let (filters, first, number) = (&*self.filters, *first, *number);
                 scratch(filters.scratch(), |scratch| {
-                    Row { filters, after, from, height, width, number: *number, to: &mut to, scratch }.make();
+                    Row { filters, first, after, from, height, width, number, to: &mut to, scratch }.make();
                 });
             };
             if catch_unwind(AssertUnwindSafe(make)).is_err() {

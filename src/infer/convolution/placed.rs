@@ -4,16 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use prost::Message;
 
-use super::{OPERATOR, SLOPE, lanes};
-use crate::infer::fields::{GRAPH_NODE, MODEL_GRAPH, MODEL_OPSET_IMPORT, copy, put, rewrite};
-use crate::infer::nodes::{Nodes, float, our_operators};
+use super::{HAS_BIAS, HAS_SLOPES, OPERATOR, SLOPE, lanes};
+use crate::infer::nodes::{Nodes, float, integer};
 use crate::model::onnx_file::Element;
 use crate::model::proto;
 
 /// Channels below which all the time goes into what is done before and after the products.
 const LEAST_CHANNELS: i64 = 12;
-/// Pairs of channels below which there is less to gain. Light networks are made in bands, whose pixels must not depend in the last
-/// bit on where a band begins, as they do on where tiles lie.
+/// Pairs of channels below which there is less to gain than light networks gain from being made in bands, which cannot be had
+/// together: what is computed in tiles depends, in the last bit, on where a band begins.
 const LEAST_PAIRS: i64 = 32 * 32 + 1;
 
 /// Operators that have graphs of their own inside, which may read anything around them.
@@ -29,14 +28,19 @@ struct Found<'a> {
 enum After<'a> {
     /// The same for every channel.
     One(f32),
-    /// Name of the constant that has one for each.
+    /// Name of the constant that has one for each, or one for all.
     Each(&'a str),
+}
+
+/// Whether there are any in a file, on this processor.
+pub(in crate::infer) fn takes_any(model: &[u8]) -> bool {
+    lanes().is_some() && graph_of(model).is_some_and(|graph| !found(&graph).is_empty())
 }
 
 /// A file in which they are. `None` where there is none to gain from, or the file is not what it seems.
 pub(in crate::infer) fn placed(model: &[u8]) -> Option<Vec<u8>> {
     lanes()?;
-    let graph = proto::Model::decode(model).ok()?.graph?;
+    let graph = graph_of(model)?;
     let found = found(&graph);
     if found.is_empty() {
         return None;
@@ -44,42 +48,29 @@ pub(in crate::infer) fn placed(model: &[u8]) -> Option<Vec<u8>> {
     let mut added = Nodes::named("facesr/convolution");
     let mut replaced = HashSet::new();
     for Found { node, after } in &found {
-        let slopes = match after {
-            Some((_, After::Each(slopes))) => Some(*slopes),
-            _ => None,
-        };
         let mut input: Vec<&str> = node.input.iter().map(String::as_str).collect();
         input.resize(3, "");
-        input.extend(slopes);
-        let slope = match after {
-            Some((_, After::One(slope))) => vec![float(SLOPE, *slope)],
-            _ => vec![],
-        };
+        let mut attributes = Vec::new();
+        if !input[2].is_empty() {
+            attributes.push(integer(HAS_BIAS, 1));
+        }
+        match after {
+            Some((_, After::One(slope))) => attributes.push(float(SLOPE, *slope)),
+            Some((_, After::Each(slopes))) => {
+                attributes.push(integer(HAS_SLOPES, 1));
+                input.push(slopes);
+            }
+            None => {}
+        }
         let last = after.as_ref().map_or(node, |(rectifier, _)| rectifier);
-        added.add_ours(OPERATOR, &input, &[&last.output[0]], slope);
+        added.add_ours(OPERATOR, &input, &[&last.output[0]], attributes);
         replaced.extend([&node.output[0], &last.output[0]]);
     }
-    let added = added.graph(vec![], vec![]);
-    let placed = rewrite(model, &mut |field, out| match field.content {
-        Some(content) if field.number == MODEL_GRAPH => {
-            let mut graph = rewrite(content, &mut |field, out| {
-                let node = (field.number == GRAPH_NODE).then_some(field.content).flatten();
-                let node = node.map(proto::Node::decode).transpose().map_err(|err| err.to_string())?;
-                match node.is_some_and(|node| node.output.iter().any(|name| replaced.contains(name))) {
-                    true => Ok(()),
-                    false => copy(field, out),
-                }
-            })?;
-            for node in &added.node {
-                put(&mut graph, GRAPH_NODE, &node.encode_to_vec());
-            }
-            put(out, MODEL_GRAPH, &graph);
-            put(out, MODEL_OPSET_IMPORT, &our_operators().encode_to_vec());
-            Ok(())
-        }
-        _ => copy(field, out),
-    });
-    placed.ok()
+    added.put_into(model, |node| node.output.iter().any(|name| replaced.contains(name))).ok()
+}
+
+fn graph_of(model: &[u8]) -> Option<proto::Graph> {
+    proto::Model::decode(model).ok()?.graph
 }
 
 fn found(graph: &proto::Graph) -> Vec<Found<'_>> {
@@ -94,20 +85,23 @@ fn found(graph: &proto::Graph) -> Vec<Found<'_>> {
         }
     }
     let outputs: HashSet<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
-    let only_reader = |node: &proto::Node| match readers.get(node.output[0].as_str()).map(Vec::as_slice) {
-        Some(&[reader]) if !outputs.contains(node.output[0].as_str()) => Some(reader),
-        _ => None,
-    };
     let convolutions = graph.node.iter().filter_map(|node| {
         let channels = is_ours(node, &constants)?;
-        let reader = only_reader(node);
-        // The runtime makes one convolution of both.
-        if reader.is_some_and(|reader| reader.op_type == "BatchNormalization") {
-            return None;
-        }
-        let after =
-            reader.and_then(|reader| Some((reader, after(reader, &node.output[0], channels, &constants)?)));
-        Some(Found { node, after })
+        let sums = node.output[0].as_str();
+        let readers = readers.get(sums).map_or(&[][..], Vec::as_slice);
+        let after = match readers {
+            [reader] if !outputs.contains(sums) => {
+                after(reader, sums, channels, &constants).map(|after| (*reader, after))
+            }
+            _ => None,
+        };
+        // Of one the runtime makes a single convolution; the other is best behind one of the runtime's (`prelu`).
+        let is_better_left = |reader: &&proto::Node| match reader.op_type.as_str() {
+            "BatchNormalization" => readers.len() == 1,
+            "PRelu" => after.is_none(),
+            _ => false,
+        };
+        (!readers.iter().any(is_better_left)).then_some(Found { node, after })
     });
     convolutions.collect()
 }
@@ -121,7 +115,7 @@ fn constants(graph: &proto::Graph) -> HashMap<&str, &[i64]> {
     };
     let mut floats: HashMap<_, _> = of_type(Element::F32).filter(|(name, _)| !given.contains(name)).collect();
     let halves: HashMap<_, _> = of_type(Element::F16).filter(|(name, _)| !given.contains(name)).collect();
-    for node in graph.node.iter().filter(|node| node.op_type == "Cast") {
+    for node in graph.node.iter().filter(|node| node.op_type == "Cast" && is_standard(node)) {
         let is_float = attribute(node, "to").is_some_and(|to| to.i == Some(Element::F32 as i64));
         if let ([from], [to], true) = (&node.input[..], &node.output[..], is_float) {
             floats.extend(halves.get(from.as_str()).map(|dims| (to.as_str(), *dims)));
@@ -132,7 +126,6 @@ fn constants(graph: &proto::Graph) -> HashMap<&str, &[i64]> {
 
 /// How many channels a convolution makes that is ours to do.
 fn is_ours(node: &proto::Node, constants: &HashMap<&str, &[i64]>) -> Option<i64> {
-    let is_standard = node.op_type == "Conv" && ["", "ai.onnx"].contains(&node.domain.as_str());
     let (filters, bias) = match &node.input[..] {
         [_, filters] => (filters, None),
         [_, filters, bias] if bias.is_empty() => (filters, None),
@@ -154,7 +147,8 @@ fn is_ours(node: &proto::Node, constants: &HashMap<&str, &[i64]>) -> Option<i64>
         && is_one_group
         && !is_padded_otherwise;
     let is_large = outputs.min(inputs) >= LEAST_CHANNELS && outputs.saturating_mul(inputs) >= LEAST_PAIRS;
-    (is_standard && is_constant && is_plain && is_large && node.output.len() == 1).then_some(outputs)
+    let is_convolution = node.op_type == "Conv" && is_standard(node) && node.output.len() == 1;
+    (is_convolution && is_constant && is_plain && is_large).then_some(outputs)
 }
 
 /// What a node does to the sums of a convolution, if that can be done when they are written.
@@ -164,7 +158,7 @@ fn after<'a>(
     channels: i64,
     constants: &HashMap<&str, &[i64]>,
 ) -> Option<After<'a>> {
-    if !["", "ai.onnx"].contains(&node.domain.as_str()) {
+    if !is_standard(node) {
         return None;
     }
     match (node.op_type.as_str(), &node.input[..], &node.output[..]) {
@@ -175,7 +169,8 @@ fn after<'a>(
         }
         ("PRelu", [value, slopes], [_]) if value == sums => {
             let is_each = match *constants.get(slopes.as_str())? {
-                [count, 1, 1] | [1, count, 1, 1] => *count == channels,
+                [count, 1, 1] | [1, count, 1, 1] => [1, channels].contains(count),
+                [] | [1] | [1, 1] => true,
                 _ => false,
             };
             is_each.then_some(After::Each(slopes))
@@ -187,6 +182,10 @@ fn after<'a>(
 /// The slope of a `LeakyRelu` that says none.
 const LEAKY: f32 = 0.01;
 
+fn is_standard(node: &proto::Node) -> bool {
+    ["", "ai.onnx"].contains(&node.domain.as_str())
+}
+
 fn attribute<'a>(node: &'a proto::Node, name: &str) -> Option<&'a proto::Attribute> {
     node.attribute.iter().find(|attribute| attribute.name == name)
 }
@@ -194,7 +193,7 @@ fn attribute<'a>(node: &'a proto::Node, name: &str) -> Option<&'a proto::Attribu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::infer::nodes::{integer, integers, value};
+    use crate::infer::nodes::{integers, value};
 
     const PADS: &str = "pads";
 
@@ -253,19 +252,21 @@ mod tests {
     fn a_rectifier_behind_is_taken_along_unless_its_input_is_read_elsewhere() {
         let slopes = "n/constant2";
         for (next, left) in [
-            (&[("Relu", &[][..])][..], &[][..]),
-            (&[("LeakyRelu", &[])], &[]),
-            (&[("PRelu", &[slopes])], &[]),
-            (&[("Relu", &[]), ("Sigmoid", &[])], &["Sigmoid"]),
-            (&[("Sigmoid", &[])], &["Sigmoid"]),
-            // Its slopes are not one for each channel, or come from elsewhere.
-            (&[("PRelu", &["n/constant1"])], &["PRelu"]),
-            (&[("PRelu", &["in"])], &["PRelu"]),
-            // Sums are the slopes of something else.
-            (&[("Relu", &[]), ("Add", &["n/0"])], &["Relu", "Add"]),
+            (&[("Relu", &[][..])][..], Some(&[][..])),
+            (&[("LeakyRelu", &[])], Some(&[])),
+            (&[("PRelu", &[slopes])], Some(&[])),
+            (&[("Relu", &[]), ("Sigmoid", &[])], Some(&["Sigmoid"])),
+            (&[("Sigmoid", &[])], Some(&["Sigmoid"])),
+            // Sums are read a second time.
+            (&[("Relu", &[]), ("Add", &["n/0"])], Some(&["Relu", "Add"])),
+            // So are those of one that `prelu` writes otherwise then, or its slopes are not one for each channel, or no constants.
+            (&[("PRelu", &[slopes]), ("Add", &["n/0"])], None),
+            (&[("PRelu", &["n/constant1"])], None),
+            (&[("PRelu", &["in"])], None),
         ] {
             let model = file(24, 64, next, |_| ());
-            assert_eq!(operators(&model), ours(left), "{next:?}");
+            assert_eq!(operators(&model), left.and_then(ours), "{next:?}");
+            assert_eq!(takes_any(&model), operators(&model).is_some());
             let Some(placed) = placed(&model) else { continue };
             let (before, after) = (graph(&model), graph(&placed));
             assert_eq!(before.output, after.output);
@@ -277,6 +278,28 @@ mod tests {
             graph.output.push(value("n/0", Element::F32, None));
         });
         assert_eq!(operators(&is_an_output), ours(&["Relu"]));
+        let are_slopes = file(24, 64, &[("PRelu", &["in"])], |graph| graph.node[1].input.reverse());
+        assert_eq!(operators(&are_slopes), None, "sums are the slopes of something else");
+    }
+
+    #[test]
+    fn slopes_may_be_one_for_each_channel_or_one_for_all_in_every_shape_that_says_so() {
+        for (dims, is_taken) in [
+            (&[64, 1, 1][..], true),
+            (&[1, 64, 1, 1], true),
+            (&[1], true),
+            (&[], true),
+            (&[1, 1, 1], true),
+            (&[64], false),
+            (&[1, 64], false),
+            (&[32, 1, 1], false),
+            (&[64, 1, 7], false),
+        ] {
+            let model = file(24, 64, &[("PRelu", &["n/constant2"])], |graph| {
+                graph.initializer[2].dims = dims.to_vec();
+            });
+            assert_eq!(operators(&model), if is_taken { ours(&[]) } else { None }, "{dims:?}");
+        }
     }
 
     #[test]
@@ -380,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_says_that_it_has_operators_of_ours_and_a_damaged_one_is_not_touched() {
+    fn a_file_says_that_it_has_operators_of_ours_and_a_damaged_one_gives_one_that_can_be_read_or_none() {
         let whole = file(24, 64, &[("Relu", &[])], |_| ());
         if let Some(placed) = placed(&whole) {
             let sets = proto::Model::decode(&*placed).unwrap().opset_import;
@@ -388,8 +411,17 @@ mod tests {
             assert_eq!(domains, HashSet::from(["", "facesr"]));
         }
         for length in (0..whole.len()).step_by(61) {
-            // Whatever it makes of it, it does not fall over.
-            placed(&whole[..length]);
+            assert!(placed(&whole[..length]).is_none_or(|model| graph_of(&model).is_some()), "{length}");
         }
+    }
+
+    #[test]
+    fn the_networks_that_tests_compare_are_computed_by_ours_and_by_the_runtime() {
+        let read = |name: &str| std::fs::read(format!("models/tiny/{name}.onnx")).unwrap();
+        let count = |model: &[u8]| {
+            operators(model).map_or(0, |all| all.iter().filter(|name| *name == OPERATOR).count())
+        };
+        assert_eq!(count(&read("filtered-x2")), if lanes().is_some() { 6 } else { 0 });
+        assert_eq!(count(&read("filtered-apart-x2")), 0);
     }
 }

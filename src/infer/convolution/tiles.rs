@@ -3,7 +3,10 @@
 //!
 //! Tiles that lie side by side are computed together, one in a lane. That is explicit vector code, by a library that picks the
 //! widest vectors of the processor: left to the compiler, the same loops took from one to twenty times as long, by how they were
-//! written. Sums have one order, whatever the lanes, so every processor gives the same bits.
+//! written. Sums have one order, whatever the lanes, so every processor that they run on gives the same bits.
+//!
+//! What is rounded is relative to the largest number that a tile depends on, not to those that a pixel does: one of 1e6 among those of 0
+//! to 1, which no picture has, takes its neighbours their value.
 
 use ndarray::{ArrayViewMut3, Axis};
 use pulp::{Simd, WithSimd};
@@ -32,7 +35,7 @@ const OF_WEIGHTS: [[f64; 3]; SPAN] = [
     [0.0, 0.0, 1.0],
 ];
 
-/// Floats in a vector of this processor's widest that have fused multiplications; 1 where there are none.
+/// Floats in a vector of this processor's widest that have fused multiplications: 16, 8, or less where it has none that are worth it.
 pub(super) fn lanes() -> usize {
     struct Count;
     impl WithSimd for Count {
@@ -83,6 +86,14 @@ impl Filters {
         &self.numbers[(block * POINTS + point) * length..][..length]
     }
 
+    /// How many outputs a task makes, a multiple of those computed together, where there are so many rows of tiles: all, unless that left
+    /// threads without a task. Each task looks at its inputs anew.
+    pub(super) fn outputs_of_a_task(&self, rows: usize, threads: usize) -> usize {
+        let blocks = self.outputs.div_ceil(self.block);
+        let tasks = threads.div_ceil(rows.max(1)).clamp(1, blocks);
+        blocks.div_ceil(tasks) * self.block
+    }
+
     /// Floats that [`Row::make`] works in.
     pub(super) fn scratch(&self) -> usize {
         (self.inputs + self.block) * POINTS * MOST_LANES
@@ -118,6 +129,8 @@ pub(super) struct After<'a> {
 /// The tiles of four rows of a picture, of which fewer may be left at its end.
 pub(super) struct Row<'a, 'b> {
     pub(super) filters: &'a Filters,
+    /// The first output that is made, which one of those computed together begins with.
+    pub(super) first: usize,
     pub(super) after: After<'a>,
     /// The input, channel by channel, and its size.
     pub(super) from: &'a [f32],
@@ -125,7 +138,7 @@ pub(super) struct Row<'a, 'b> {
     pub(super) width: usize,
     /// Which row of tiles it is.
     pub(super) number: usize,
-    /// The rows, of every output.
+    /// The rows, of every output that is made.
     pub(super) to: &'a mut ArrayViewMut3<'b, f32>,
     /// As many floats as [`Filters::scratch`] says.
     pub(super) scratch: &'a mut [f32],
@@ -173,7 +186,8 @@ impl Row<'_, '_> {
     /// As many tiles as there are lanes, from a column on.
     #[inline(always)]
     fn side_by_side<S: Simd, const BLOCK: usize>(&mut self, simd: S, left: usize) {
-        let Filters { inputs, outputs, .. } = *self.filters;
+        let inputs = self.filters.inputs;
+        let made = self.first..self.first + self.to.len_of(Axis(0));
         let (inward, outward) = self.scratch.split_at_mut(inputs * POINTS * MOST_LANES);
         let (inward, _) = S::as_mut_simd_f32s(inward);
         let (outward, _) = S::as_mut_simd_f32s(outward);
@@ -184,7 +198,7 @@ impl Row<'_, '_> {
             place.read(simd, plane, padded, &mut inward[input..], inputs);
         }
         let count = (self.width - left).min(S::F32_LANES * TILE);
-        for first in (0..outputs).step_by(BLOCK) {
+        for first in made.clone().step_by(BLOCK) {
             for point in 0..POINTS {
                 let numbers = self.filters.at(first / BLOCK, point);
                 let sums = multiplied::<S, BLOCK>(simd, numbers, &inward[point * inputs..][..inputs]);
@@ -192,10 +206,8 @@ impl Row<'_, '_> {
                     *outward = sums;
                 }
             }
-            let last = outputs.min(first + BLOCK);
-            let mut planes = self.to.axis_iter_mut(Axis(0)).skip(first);
-            for output in first..last {
-                let Some(mut plane) = planes.next() else { break };
+            let planes = self.to.axis_iter_mut(Axis(0)).skip(first - made.start).take(BLOCK);
+            for (output, mut plane) in (first..).zip(planes) {
                 let bias = simd.splat_f32s(self.after.bias[output]);
                 let slope = self.after.slopes.map(|slopes| slopes[output]);
                 let tile = finished::<S, BLOCK>(simd, &outward[output - first..]);
@@ -407,157 +419,4 @@ fn write<S: Simd>(simd: S, line: &mut [f32], pixels: [S::f32s; TILE]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ndarray::Array3;
-
-    /// Numbers between -1 and 1.
-    fn noise(count: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed.wrapping_mul(2_654_435_761) | 1;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            state as f32 / u32::MAX as f32 * 2.0 - 1.0
-        };
-        (0..count).map(|_| next()).collect()
-    }
-
-    struct Case {
-        inputs: usize,
-        outputs: usize,
-        height: usize,
-        width: usize,
-        from: Vec<f32>,
-        weights: Vec<f32>,
-        bias: Vec<f32>,
-        slopes: Option<Vec<f32>>,
-    }
-
-    impl Case {
-        fn new(inputs: usize, outputs: usize, height: usize, width: usize) -> Self {
-            let seed = (inputs + 31 * outputs + 1009 * height + 40_009 * width) as u32;
-            let from = noise(inputs * height * width, seed);
-            let weights = noise(inputs * outputs * TAPS, seed + 1);
-            let slopes = seed.is_multiple_of(2).then(|| noise(outputs, seed + 3));
-            Self { inputs, outputs, height, width, from, weights, bias: noise(outputs, seed + 2), slopes }
-        }
-
-        /// As the definition says, in 64 bits: the value, and the sum of what was added without signs.
-        fn plain(&self, output: usize, y: usize, x: usize) -> (f64, f64) {
-            let (mut sum, mut size) = (f64::from(self.bias[output]), 0.0);
-            for input in 0..self.inputs {
-                let plane = &self.from[input * self.height * self.width..];
-                let filter = &self.weights[(output * self.inputs + input) * TAPS..];
-                for (tap, weight) in filter[..TAPS].iter().enumerate() {
-                    let (y, x) = ((y + tap / 3).wrapping_sub(1), (x + tap % 3).wrapping_sub(1));
-                    if y < self.height && x < self.width {
-                        let product = f64::from(plane[y * self.width + x]) * f64::from(*weight);
-                        (sum, size) = (sum + product, size + product.abs());
-                    }
-                }
-            }
-            let slope = self.slopes.as_ref().filter(|_| sum < 0.0).map_or(1.0, |slopes| slopes[output]);
-            (sum * f64::from(slope), size)
-        }
-
-        /// By tiles, on vectors of a kind; what is not written stays NaN, and what was left in the scratch is NaN.
-        fn made<S: Simd>(&self, simd: S, block: usize) -> Array3<f32> {
-            let filters = Filters::in_blocks(block, self.outputs, self.inputs, &self.weights);
-            let mut to = Array3::from_elem((self.outputs, self.height, self.width), f32::NAN);
-            for (number, mut to) in to.axis_chunks_iter_mut(Axis(1), TILE).enumerate() {
-                let after = After { bias: &self.bias, slopes: self.slopes.as_deref() };
-                let (filters, from, scratch) =
-                    (&filters, &self.from[..], &mut vec![f32::NAN; filters.scratch()][..]);
-                let (height, width) = (self.height, self.width);
-                simd.vectorize(Row { filters, after, from, height, width, number, to: &mut to, scratch });
-            }
-            to
-        }
-
-        fn made_here(&self) -> Array3<f32> {
-            struct Here<'a>(&'a Case);
-            impl WithSimd for Here<'_> {
-                type Output = Array3<f32>;
-                fn with_simd<S: Simd>(self, simd: S) -> Array3<f32> {
-                    self.0.made(simd, if S::F32_LANES == MOST_LANES { WIDE_BLOCK } else { NARROW_BLOCK })
-                }
-            }
-            pulp::Arch::new().dispatch(Here(self))
-        }
-    }
-
-    const LENGTHS: [usize; 17] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 32, 33, 34, 63, 64, 65, 131];
-
-    #[test]
-    fn tiles_are_the_plain_convolution_at_every_size() {
-        for height in LENGTHS.into_iter().take(9) {
-            for width in LENGTHS {
-                let case = Case::new(3, 2, height, width);
-                for ((output, y, x), made) in case.made_here().indexed_iter() {
-                    let (expected, size) = case.plain(output, y, x);
-                    let error = (f64::from(*made) - expected).abs();
-                    assert!(
-                        error <= 4e-6 * (size + 1.0),
-                        "{width}x{height}, {output} {y} {x}: {made}, {expected}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn tiles_are_the_plain_convolution_with_every_number_of_channels() {
-        for (inputs, outputs) in
-            [(1, 1), (1, 48), (48, 1), (12, 48), (16, 16), (17, 31), (33, 13), (64, 64), (160, 32)]
-        {
-            let case = Case::new(inputs, outputs, 6, 37);
-            for ((output, y, x), made) in case.made_here().indexed_iter() {
-                let (expected, size) = case.plain(output, y, x);
-                let error = (f64::from(*made) - expected).abs();
-                assert!(
-                    error <= 4e-6 * (size + 1.0),
-                    "{inputs} to {outputs}, {output} {y} {x}: {made}, {expected}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn vectors_of_every_kind_and_blocks_of_every_size_give_the_same_bits() {
-        for (height, width) in [(1, 1), (5, 7), (9, 32), (4, 65), (13, 131)] {
-            let case = Case::new(5, 29, height, width);
-            let plain = case.made(pulp::Scalar, NARROW_BLOCK);
-            assert!(plain.iter().all(|value| value.is_finite()));
-            let mut others = vec![case.made(pulp::Scalar, WIDE_BLOCK), case.made_here()];
-            #[cfg(target_arch = "x86_64")]
-            {
-                let narrow = pulp::x86::V3::try_new();
-                others.extend(narrow.map(|simd| case.made(simd, NARROW_BLOCK)));
-                others.extend(narrow.map(|simd| case.made(simd, WIDE_BLOCK)));
-                others.extend(pulp::x86::V4::try_new().map(|simd| case.made(simd, NARROW_BLOCK)));
-            }
-            let bits = |made: &Array3<f32>| made.mapv(f32::to_bits);
-            for (number, other) in others.iter().enumerate() {
-                assert_eq!(bits(other), bits(&plain), "{number}, {width}x{height}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_no_number_reaches_every_pixel_that_depends_on_it_and_none_beyond_its_tiles() {
-        for (y, x) in [(0, 0), (3, 4), (7, 64), (8, 30), (10, 66)] {
-            for poison in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-                let mut case = Case::new(3, 2, 11, 67);
-                case.slopes = Some(vec![0.0, 0.25]);
-                case.from[case.height * case.width + y * case.width + x] = poison;
-                for ((_, row, column), made) in case.made_here().indexed_iter() {
-                    let depends = row.abs_diff(y) <= 1 && column.abs_diff(x) <= 1;
-                    let is_beyond = row.abs_diff(y) > TILE || column.abs_diff(x) > TILE;
-                    assert!(!depends || !made.is_finite(), "{poison} at {y} {x}: {made} at {row} {column}");
-                    assert!(!is_beyond || made.is_finite(), "{poison} at {y} {x}: {made} at {row} {column}");
-                }
-            }
-        }
-    }
-}
+mod tests;
